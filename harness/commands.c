@@ -1,0 +1,12 @@
+/* What the program can do: its commands, and the kinds of jobs its workers serve. */
+#include "harness/commands.h"
+#include "harness/worker.h"
+
+const ffl_command *const ffl_commands[] = {
+    &ffl_command_list,
+    NULL,
+};
+
+const ffl_worker_kind ffl_worker_kinds[] = {
+    {0},
+};

@@ -1,0 +1,9 @@
+/* The commands of the program, one file each; main.c holds the table. */
+#ifndef FFL_HARNESS_COMMANDS_H
+#define FFL_HARNESS_COMMANDS_H
+
+#include "harness/cli.h"
+
+extern const ffl_command ffl_command_list;
+
+#endif

@@ -1,0 +1,135 @@
+#include "harness/registry.h"
+#include "harness/registry_table.h"
+#include "kernels/blas.h"
+#include "kernels/device.h"
+#include <dlfcn.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PLUGIN_VARIANTS_MAX = 256 };
+
+static const ffl_variant *plugins[PLUGIN_VARIANTS_MAX];
+static size_t plugin_count;
+
+static size_t built_in_count(void)
+{
+    size_t count = 0;
+    for (size_t f = 0; ffl_registry_table[f]; f++)
+        for (const ffl_variant *v = ffl_registry_table[f]; v->name; v++)
+            count++;
+    return count;
+}
+
+size_t ffl_registry_count(void)
+{
+    return built_in_count() + plugin_count;
+}
+
+const ffl_variant *ffl_registry_at(size_t i)
+{
+    for (size_t f = 0; ffl_registry_table[f]; f++)
+        for (const ffl_variant *v = ffl_registry_table[f]; v->name; v++)
+            if (i-- == 0)
+                return v;
+    return i < plugin_count ? plugins[i] : NULL;
+}
+
+const ffl_variant *ffl_registry_find(const char *name)
+{
+    const size_t count = ffl_registry_count();
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(ffl_registry_at(i)->name, name) == 0)
+            return ffl_registry_at(i);
+    return NULL;
+}
+
+static ffl_status check_row(const char *path, const ffl_variant *v)
+{
+    if (!v->summary || !v->source || !v->prepare || !v->run)
+        return ffl_fail(FFL_BAD_INPUT, "%s: variant '%s' lacks a summary, source, prepare or run", path, v->name);
+    if ((unsigned)v->operation > FFL_FFF || (unsigned)v->place > FFL_CUDA ||
+        (unsigned)v->family >= FFL_FAMILY_COUNT || (unsigned)v->isa >= FFL_ISA_COUNT ||
+        (unsigned)v->library >= FFL_LIBRARY_COUNT || (unsigned)v->contract.weights >= FFL_TYPE_COUNT)
+        return ffl_fail(FFL_BAD_INPUT, "%s: variant '%s' has a field outside its enumeration", path, v->name);
+    if (ffl_registry_find(v->name))
+        return ffl_fail(FFL_BAD_INPUT, "%s: a variant named '%s' already exists", path, v->name);
+    return FFL_OK;
+}
+
+ffl_status ffl_registry_load(const char *path)
+{
+    /* Without a slash dlopen searches the library path; a plugin is a file the user named. */
+    char name[4096];
+    snprintf(name, sizeof name, "%s%s", strchr(path, '/') ? "" : "./", path);
+    void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (!handle)
+        return ffl_fail(FFL_BAD_INPUT, "--plugin %s: %s", path, dlerror());
+    const ffl_plugin *plugin = dlsym(handle, "ffl_plugin_entry");
+    if (!plugin)
+        return ffl_fail(FFL_BAD_INPUT, "--plugin %s: no ffl_plugin_entry; end the file with FFL_PLUGIN(stem);", path);
+    if (plugin->abi != FFL_ABI || plugin->variant_size != sizeof(ffl_variant))
+        return ffl_fail(FFL_BAD_INPUT, "--plugin %s: built against interface %u, this fflab has %u; rebuild it", path,
+                        plugin->abi, (unsigned)FFL_ABI);
+    for (const ffl_variant *v = plugin->variants; v->name; v++) {
+        FFL_TRY(check_row(path, v));
+        if (plugin_count == PLUGIN_VARIANTS_MAX)
+            return ffl_fail(FFL_BAD_INPUT, "--plugin %s: more than %d plugin variants", path, PLUGIN_VARIANTS_MAX);
+        plugins[plugin_count++] = v;
+    }
+    return FFL_OK; /* the handle stays open: the rows live in it */
+}
+
+bool ffl_variant_available(const ffl_variant *variant, const char **why)
+{
+    static _Thread_local char reason[512];
+    *why = reason;
+    reason[0] = '\0';
+    if (!ffl_machine_host()->isa[variant->isa]) {
+        snprintf(reason, sizeof reason, "this CPU has no %s", ffl_isa_name(variant->isa));
+        return false;
+    }
+    if (variant->place == FFL_CUDA)
+        return ffl_device_available(why);
+    if (variant->library != FFL_NO_LIBRARY && !ffl_blas_open(variant->library)) {
+        snprintf(reason, sizeof reason, "%.500s", ffl_error());
+        return false;
+    }
+    return true;
+}
+
+bool ffl_variant_supports(const ffl_variant *variant, const ffl_layer *shape, size_t tokens, int threads,
+                          const char **why)
+{
+    if (variant->operation != shape->operation) {
+        *why = shape->operation == FFL_FF ? "the layer is dense" : "the layer is a tree";
+        return false;
+    }
+    if (!ffl_variant_available(variant, why))
+        return false;
+    if (threads > 1 && !variant->threaded && variant->place == FFL_HOST) {
+        *why = "runs on one thread only";
+        return false;
+    }
+    return !variant->supports || variant->supports(shape, tokens, why);
+}
+
+static bool matches_any(const char *name, const char *const *globs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fnmatch(globs[i], name, 0) == 0)
+            return true;
+    return false;
+}
+
+bool ffl_variant_selected(const ffl_variant *variant, const char *const *globs, size_t glob_count,
+                          const char *const *excluded, size_t excluded_count)
+{
+    return (glob_count == 0 || matches_any(variant->name, globs, glob_count)) &&
+           !matches_any(variant->name, excluded, excluded_count);
+}
+
+const char *ffl_variant_class(const ffl_variant *variant)
+{
+    return ffl_type_name(variant->contract.weights);
+}

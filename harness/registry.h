@@ -1,0 +1,42 @@
+/*
+ * The table of variants: what was compiled in (registry_table.c, written at configure time from the lines
+ * in variants/meson.build and cuda/meson.build) and what --plugin loaded.
+ */
+#ifndef FFL_HARNESS_REGISTRY_H
+#define FFL_HARNESS_REGISTRY_H
+
+#include "kernels/variant.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+size_t ffl_registry_count(void);
+
+/* Sorted: built-in rows in file order, then plugins; i < ffl_registry_count(). */
+const ffl_variant *ffl_registry_at(size_t i);
+
+/* NULL when no variant has that name. */
+const ffl_variant *ffl_registry_find(const char *name);
+
+/* Loads a shared object that ends in FFL_PLUGIN. FFL_BAD_INPUT names the file and what is wrong with it. */
+ffl_status ffl_registry_load(const char *path);
+
+/* Can it run on this machine at all: instruction set, library, device. False, with a reason in *why. */
+bool ffl_variant_available(const ffl_variant *variant, const char **why);
+
+/* Available, takes this shape, batch and thread count. False, with a reason in *why. */
+bool ffl_variant_supports(const ffl_variant *variant, const ffl_layer *shape, size_t tokens, int threads,
+                          const char **why);
+
+/* -v and -x: name matches any of `globs` (none given: all) and none of `excluded`. */
+bool ffl_variant_selected(const ffl_variant *variant, const char *const *globs, size_t glob_count,
+                          const char *const *excluded, size_t excluded_count);
+
+/* The class it is ranked in, its weights' type: "f32", "bf16", … */
+const char *ffl_variant_class(const ffl_variant *variant);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

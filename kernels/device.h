@@ -1,0 +1,32 @@
+/*
+ * The CUDA device, as far as host code needs it. Built from cuda/device.cu where nvcc exists and from
+ * kernels/device_none.c elsewhere, so callers never need to know which.
+ */
+#ifndef FFL_KERNELS_DEVICE_H
+#define FFL_KERNELS_DEVICE_H
+
+#include "kernels/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* False, with a reason in *why, when no usable device is there. Probed once. */
+bool ffl_device_available(const char **why);
+
+/* "NVIDIA H200", or "" without a device. */
+const char *ffl_device_name(void);
+
+/* Device memory; all return FFL_DEVICE with file, line and CUDA's own words on failure. */
+ffl_status ffl_device_alloc(size_t bytes, void **out);
+void ffl_device_free(void *buffer);
+ffl_status ffl_device_upload(void *device, const void *host, size_t bytes);
+ffl_status ffl_device_download(void *host, const void *device, size_t bytes);
+ffl_status ffl_device_synchronize(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

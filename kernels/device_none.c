@@ -1,0 +1,53 @@
+/* A build without CUDA: no device, and a reason. */
+#include "kernels/device.h"
+
+bool ffl_device_available(const char **why)
+{
+    *why = "this build has no CUDA (nvcc was not found when it was configured)";
+    return false;
+}
+
+const char *ffl_device_name(void)
+{
+    return "";
+}
+
+static ffl_status no_device(void)
+{
+    const char *why;
+    ffl_device_available(&why);
+    return ffl_fail(FFL_DEVICE, "%s", why);
+}
+
+ffl_status ffl_device_alloc(size_t bytes, void **out)
+{
+    (void)bytes;
+    *out = NULL;
+    return no_device();
+}
+
+void ffl_device_free(void *buffer)
+{
+    (void)buffer;
+}
+
+ffl_status ffl_device_upload(void *device, const void *host, size_t bytes)
+{
+    (void)device;
+    (void)host;
+    (void)bytes;
+    return no_device();
+}
+
+ffl_status ffl_device_download(void *host, const void *device, size_t bytes)
+{
+    (void)device;
+    (void)host;
+    (void)bytes;
+    return no_device();
+}
+
+ffl_status ffl_device_synchronize(void)
+{
+    return no_device();
+}

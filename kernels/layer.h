@@ -1,0 +1,69 @@
+/*
+ * The two operations, and the words used everywhere.
+ *
+ *   width_in, width_out   elements of an input and an output row
+ *   neurons               rows of w_in and w_out
+ *   trees, levels, nodes  FFF only: neurons = trees * nodes, nodes = 2^levels - 1; tree t owns rows
+ *                         t*nodes … t*nodes + nodes - 1 in heap order (children of i: 2i+1, 2i+2)
+ *   levels                neurons evaluated per tree and token; code speaks in levels
+ *   depth                 decisions = levels - 1; only the command line and the reports say TxD (trees x
+ *                         depth, 1x11 = one tree of 12 levels and 4095 nodes). Published code uses "depth"
+ *                         in both senses; ffl_levels_from_depth is the one place that converts.
+ *
+ * FF ("DMM", dense):         y = act(x·w_inᵀ + b_in)·w_out (+ b_out)
+ * FFF ("CMM", conditional):  per tree, from node i = 0, `levels` times:
+ *                            z = x·w_in[i] + b_in[i];  y += act(z)·w_out[i];  i = 2i + 1 + (z > 0)
+ *                            All visited nodes contribute, trees are summed, there is no output bias.
+ *
+ * Tie rule: z > 0 goes right; z < 0, +0, -0 and NaN go left. act is GELU, exact (z·Φ(z) by erf), or ReLU.
+ * Source: arXiv:2311.10770 and arXiv:2308.14711.
+ */
+#ifndef FFL_KERNELS_LAYER_H
+#define FFL_KERNELS_LAYER_H
+
+#include "kernels/status.h"
+#include <stddef.h>
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum ffl_operation { FFL_FF = 0, FFL_FFF = 1 } ffl_operation;
+typedef enum ffl_activation { FFL_GELU = 0, FFL_RELU = 1 } ffl_activation;
+
+enum { FFL_DEPTH_MAX = 20, FFL_LEVELS_MAX = FFL_DEPTH_MAX + 1 };
+
+/* A layer whose weight pointers are NULL is a shape. The weights belong to whoever made the layer. */
+typedef struct ffl_layer {
+    ffl_operation operation;
+    ffl_activation activation;
+    size_t width_in, width_out;
+    size_t neurons;
+    size_t trees, levels, nodes; /* 0 for FF */
+    const float *w_in;           /* [neurons][width_in] */
+    const float *b_in;           /* [neurons]; zeros when the layer has no bias, never NULL in a layer */
+    const float *w_out;          /* [neurons][width_out] */
+    const float *b_out;          /* [width_out], FF only; NULL when absent */
+} ffl_layer;
+
+/* Decisions to neurons evaluated: depth 11 is 12 levels. */
+size_t ffl_levels_from_depth(size_t depth);
+
+/* Shapes. FFL_BAD_INPUT, naming the value, when a size is 0, too deep, or its byte counts overflow. */
+ffl_status ffl_layer_ff(size_t width_in, size_t width_out, size_t neurons, ffl_layer *shape);
+ffl_status ffl_layer_fff(size_t width_in, size_t width_out, size_t trees, size_t levels, ffl_layer *shape);
+
+/* Bytes of the original f32 weights, biases included. */
+size_t ffl_layer_bytes(const ffl_layer *layer);
+
+/* The dense comparator: the same weights read as an FF layer over the first `neurons` rows. */
+ffl_layer ffl_layer_dense(const ffl_layer *layer, size_t neurons);
+
+/* FFL_BAD_INPUT, naming tensor and index, when a weight or bias is not finite. */
+ffl_status ffl_layer_check_finite(const ffl_layer *layer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,66 @@
+#include "kernels/memory.h"
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64, GUARD = 64, GUARD_BYTE = 0xA7 };
+
+/* Layout: [size, padding to 64][64 guard bytes][buffer][64 guard bytes]. */
+static unsigned char *base_of(const void *buffer)
+{
+    return (unsigned char *)buffer - GUARD - ALIGN;
+}
+
+void *ffl_alloc(size_t bytes)
+{
+    const size_t extra = ALIGN + 2 * GUARD + ALIGN;
+    if (bytes > SIZE_MAX - extra) {
+        ffl_fail(FFL_NO_MEMORY, "a buffer of %zu bytes is larger than the address space", bytes);
+        return NULL;
+    }
+    const size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    unsigned char *base = aligned_alloc(ALIGN, ALIGN + GUARD + rounded + GUARD);
+    if (!base) {
+        ffl_fail(FFL_NO_MEMORY, "%.1f MB of memory could not be had", (double)bytes / 1e6);
+        return NULL;
+    }
+    memcpy(base, &bytes, sizeof bytes);
+    unsigned char *buffer = base + ALIGN + GUARD;
+    memset(base + ALIGN, GUARD_BYTE, GUARD);
+    memset(buffer, 0, bytes); /* written, not merely mapped: untouched pages all alias one zero page */
+    memset(buffer + bytes, GUARD_BYTE, rounded - bytes + GUARD);
+    return buffer;
+}
+
+void *ffl_alloc_array(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        ffl_fail(FFL_NO_MEMORY, "%zu items of %zu bytes overflow the address space", count, size);
+        return NULL;
+    }
+    return ffl_alloc(bytes);
+}
+
+int ffl_memory_intact(const void *buffer)
+{
+    const unsigned char *base = base_of(buffer), *data = buffer;
+    size_t bytes;
+    memcpy(&bytes, base, sizeof bytes);
+    for (size_t i = 0; i < GUARD; i++)
+        if (base[ALIGN + i] != GUARD_BYTE || data[bytes + i] != GUARD_BYTE)
+            return 0;
+    return 1;
+}
+
+void ffl_free(void *buffer)
+{
+    if (!buffer)
+        return;
+    if (!ffl_memory_intact(buffer)) {
+        fputs("fflab: a guard byte next to a buffer was overwritten\n", stderr);
+        abort();
+    }
+    free(base_of(buffer));
+}

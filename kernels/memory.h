@@ -1,0 +1,30 @@
+/*
+ * Aligned buffers for weights, packed weights and scratch: 64-byte aligned, zeroed, with 64 guard bytes at
+ * both ends that ffl_free verifies (a damaged guard aborts: inside a worker that is one CRASHED case).
+ */
+#ifndef FFL_KERNELS_MEMORY_H
+#define FFL_KERNELS_MEMORY_H
+
+#include "kernels/status.h"
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* NULL, with a message for ffl_error, when `bytes` cannot be had. bytes = 0 gives a valid empty buffer. */
+void *ffl_alloc(size_t bytes);
+
+/* `count` items of `size` bytes; NULL when the product overflows or cannot be had. */
+void *ffl_alloc_array(size_t count, size_t size);
+
+/* NULL is allowed. Aborts with one line on stderr when a guard byte was overwritten. */
+void ffl_free(void *buffer);
+
+/* False when a guard byte of `buffer` was overwritten. */
+int ffl_memory_intact(const void *buffer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,186 @@
+/*
+ * The interface every implementation fills in: a constant struct, found by name in one table.
+ *
+ * Life of a variant, as the harness drives it:
+ *
+ *   supports(layer, tokens, &why)   does this shape fit? The only place that may decline one.
+ *   prepare(layer, machine, plan)   may pack weights; its time and bytes are reported apart
+ *   run(plan, exec, x, …, y, …)     any number of times; timed
+ *   release(plan)                   frees what prepare made; may be absent
+ *
+ * To add one: `fflab new NAME`, or write variants/<stem>.c ending in FFL_VARIANTS(<stem>) and add its line
+ * to variants/meson.build (GPU: cuda/). list, check, bench, tests and reports find it by themselves.
+ */
+#ifndef FFL_KERNELS_VARIANT_H
+#define FFL_KERNELS_VARIANT_H
+
+#include "kernels/cpu.h"
+#include "kernels/layer.h"
+#include "kernels/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Changes whenever a struct below changes; a plugin built against another number is refused. */
+enum { FFL_ABI = 1 };
+
+typedef enum ffl_place { FFL_HOST = 0, FFL_CUDA = 1 } ffl_place;
+
+/* What the papers' "same level" compares: the dense and the conditional form of one family are a pair. */
+typedef enum ffl_family {
+    FFL_NAIVE = 0,
+    FFL_BLAS1,
+    FFL_BLAS2,
+    FFL_BLAS3,
+    FFL_SIMD,
+    FFL_TENSOR,
+    FFL_FAMILY_COUNT
+} ffl_family;
+
+/* The library a variant calls; each CBLAS is a provider of its own (kernels/blas.h). */
+typedef enum ffl_library {
+    FFL_NO_LIBRARY = 0,
+    FFL_OPENBLAS,
+    FFL_BLIS,
+    FFL_CBLAS, /* the one named by --blas-library */
+    FFL_LIBRARY_COUNT
+} ffl_library;
+
+typedef enum ffl_type { FFL_F32 = 0, FFL_TF32, FFL_BF16, FFL_F16, FFL_INT8, FFL_TYPE_COUNT } ffl_type;
+
+typedef enum ffl_scale { FFL_SCALE_NONE = 0, FFL_SCALE_TENSOR, FFL_SCALE_ROW } ffl_scale;
+
+/* Promises that check --invariance holds a variant to: the same bits … */
+enum {
+    FFL_SAME_RUN_TO_RUN = 1, /* … on every call */
+    FFL_SAME_THREADS = 2,    /* … with any number of threads */
+    FFL_SAME_BATCH = 4       /* … for a row, whatever its neighbours and its place in the batch */
+};
+
+/*
+ * The numerics contract: how the result is computed, as data. The verifier derives its error bounds from
+ * it; a variant never states its own tolerance. Rows are ranked by class = weights type.
+ */
+typedef struct ffl_contract {
+    ffl_type input;           /* x as multiplied */
+    ffl_type weights;         /* w_in and w_out as multiplied */
+    ffl_type hidden;          /* activation as fed to the second product */
+    ffl_type accumulator;     /* sums of both products */
+    ffl_type output;          /* y before it is widened to float */
+    ffl_scale weight_scale;   /* int8 weights: granularity of the scale */
+    bool reassociates;        /* sums in another order than by index (vectors, blocks, BLAS) */
+    bool flushes_denormals;   /* may read or write denormals as zero */
+    double activation_error;  /* |act computed - act exact| <= activation_error · |z| */
+    size_t over_read_bytes;   /* may read, never use, this many bytes past the end of x */
+    size_t alignment;         /* of x and y in bytes; 4 = any float address */
+    unsigned invariances;     /* FFL_SAME_* */
+} ffl_contract;
+
+#define FFL_UNIT_F32 0x1p-24 /* unit roundoff of float */
+
+/* f32 throughout; vector or library sums; exact GELU to 4u·|z|; same bits on every call. */
+#define FFL_CONTRACT_F32                                                                                     \
+    {                                                                                                        \
+        .input = FFL_F32, .weights = FFL_F32, .hidden = FFL_F32, .accumulator = FFL_F32, .output = FFL_F32,  \
+        .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .alignment = 4,                          \
+        .invariances = FFL_SAME_RUN_TO_RUN                                                                   \
+    }
+
+struct ffl_variant;
+
+/*
+ * What prepare makes of one layer. The caller fills the first four fields, and keeps layer and weights
+ * alive and unchanged until release; prepare fills the rest.
+ */
+typedef struct ffl_plan {
+    const struct ffl_variant *variant;
+    const ffl_layer *layer;
+    size_t max_tokens; /* run is never called with more */
+    int threads;       /* run is never called with more */
+
+    void *state;          /* the variant's own */
+    size_t scratch_bytes; /* scratch that run needs from exec, 64-byte aligned, contents unspecified */
+    size_t packed_bytes;  /* memory taken by packed weights: reported */
+} ffl_plan;
+
+/* What the caller lends to one run. */
+typedef struct ffl_exec {
+    int threads;   /* use at most this many; variants without .threaded use one */
+    void *scratch; /* at least plan->scratch_bytes; shared by all plans of a group, one run at a time */
+    void *stream;  /* CUDA: the cudaStream_t to launch on */
+} ffl_exec;
+
+typedef struct ffl_variant {
+    const char *name;    /* <layer>_<method>[_<isa|library>], unique; NULL ends an array */
+    const char *summary; /* one line: the idea, not the name again */
+    const char *source;  /* paper, equation or "this lab" */
+    ffl_operation operation;
+    ffl_place place;
+    ffl_family family;
+    ffl_isa isa;
+    ffl_library library;
+    bool threaded; /* uses exec->threads; otherwise it runs on one thread only */
+    ffl_contract contract;
+
+    /* False, with a reason in *why, when the shape (layer without weights) does not fit. Absent: all fit. */
+    bool (*supports)(const ffl_layer *shape, size_t tokens, const char **why);
+
+    /* Packs, or just remembers the layer. FFL_NO_MEMORY when memory lacks; nothing is left allocated. */
+    ffl_status (*prepare)(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan);
+
+    /*
+     * Evaluates the layer on `tokens` rows (equations: kernels/layer.h).
+     *
+     *   x  [tokens][ldx] float, read only        y  [tokens][ldy] float, overwritten
+     *
+     * Row-major, ldx >= width_in, ldy >= width_out, at any 4-byte address (unless the contract says
+     * otherwise), not overlapping; 1 <= tokens <= max_tokens; padding is neither read nor written. Every
+     * element of y is written, nothing else. Allocates nothing, reads no clock, file or environment, keeps
+     * no pointer to x or y. CUDA: x, y and weights are device pointers, the work is only enqueued.
+     * Returns FFL_OK, or FFL_DEVICE when a GPU launch failed; y is then unspecified.
+     */
+    ffl_status (*run)(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
+                      size_t ldy, size_t tokens);
+
+    void (*release)(ffl_plan *plan);
+
+    /* Optional, FFF: nodes visited, and their logits, as run takes them; both [tokens][trees][levels]. */
+    ffl_status (*trace)(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
+                        int32_t *nodes, float *logits);
+
+    /* Optional: FLOPs executed and unique bytes touched by one run; absent: derived from the operation. */
+    void (*cost)(const ffl_plan *plan, size_t tokens, double *flops, double *bytes);
+} ffl_variant;
+
+/* Defines the array of a variant file, ended by {0}; <stem> is the file's name without .c. */
+#define FFL_VARIANTS(stem)                                                                                   \
+    extern const ffl_variant ffl_variants_##stem[];                                                          \
+    const ffl_variant ffl_variants_##stem[]
+
+/* What a shared object given to --plugin exports, once: FFL_PLUGIN(<stem>); after its FFL_VARIANTS. */
+typedef struct ffl_plugin {
+    unsigned abi;        /* FFL_ABI */
+    size_t variant_size; /* sizeof(ffl_variant) */
+    const ffl_variant *variants;
+} ffl_plugin;
+
+#define FFL_PLUGIN(stem)                                                                                     \
+    extern const ffl_plugin ffl_plugin_entry;                                                                \
+    const ffl_plugin ffl_plugin_entry = {FFL_ABI, sizeof(ffl_variant), ffl_variants_##stem}
+
+/* A prepare for kernels that pack nothing: plan->state stays NULL, run reads plan->layer. */
+ffl_status ffl_prepare_nothing(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan);
+
+/* "naive", "blas1", …; "f32", "tf32", …; "openblas", …: as on the command line and in reports. */
+const char *ffl_family_name(ffl_family family);
+const char *ffl_type_name(ffl_type type);
+const char *ffl_library_name(ffl_library library);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,96 @@
+#include "harness/workload/random.h"
+#include "harness/workload/weights.h"
+#include "kernels/gelu.h"
+#include "kernels/memory.h"
+#include "kernels/reference.h"
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+static float *random_rows(size_t tokens, size_t width)
+{
+    float *x = ffl_alloc_array(tokens * width, sizeof *x);
+    ffl_random random = ffl_random_new(7, 0);
+    for (size_t i = 0; i < tokens * width; i++)
+        x[i] = (float)ffl_random_normal(&random);
+    return x;
+}
+
+Test(reference, dense_masked_equals_walk_bit_for_bit)
+{
+    static const size_t shapes[][4] = {/* width_in, width_out, trees, levels */
+                                       {1, 1, 1, 1}, {5, 3, 1, 4}, {64, 64, 3, 5}, {100, 7, 16, 3}, {33, 65, 2, 10}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        ffl_layer shape;
+        ffl_weights w;
+        cr_assert_eq(ffl_layer_fff(shapes[s][0], shapes[s][1], shapes[s][2], shapes[s][3], &shape), FFL_OK);
+        cr_assert_eq(ffl_weights_new(&shape, false, &w), FFL_OK);
+        ffl_weights_randomise(&w, s);
+        const size_t tokens = 9, visited = shape.trees * shape.levels;
+        float *x = random_rows(tokens, shape.width_in);
+        double *y = ffl_alloc_array(2 * tokens * shape.width_out, sizeof *y);
+        double *all = ffl_alloc_array(tokens * shape.neurons, sizeof *all);
+        double *some = ffl_alloc_array(tokens * visited, sizeof *some);
+        int32_t *path = ffl_alloc_array(2 * tokens * visited, sizeof *path);
+        ffl_reference(&w.layer, x, shape.width_in, tokens, y, all, path);
+        ffl_reference_walk(&w.layer, x, shape.width_in, tokens, y + tokens * shape.width_out, some,
+                           path + tokens * visited);
+        cr_assert_eq(memcmp(y, y + tokens * shape.width_out, tokens * shape.width_out * sizeof *y), 0);
+        cr_assert_eq(memcmp(path, path + tokens * visited, tokens * visited * sizeof *path), 0);
+        for (size_t i = 0; i < tokens * visited; i++) {
+            const size_t t = i / visited, tree = i % visited / shape.levels;
+            cr_assert_eq(some[i], all[t * shape.neurons + tree * shape.nodes + (size_t)path[i]]);
+        }
+        ffl_free(x), ffl_free(y), ffl_free(all), ffl_free(some), ffl_free(path);
+        ffl_weights_free(&w);
+    }
+}
+
+/* One tree of one decision, worked out by hand: z = 2x (+ bias); left child 1, right child 2. */
+Test(reference, ties_go_left_and_masked_neurons_are_selected_away)
+{
+    ffl_layer layer;
+    ffl_layer_fff(1, 1, 1, 2, &layer);
+    const float w_in[] = {2, 1, 1}, b_in[] = {0, 20, 20}, w_out[] = {1, 10, 100};
+    layer.w_in = w_in, layer.b_in = b_in, layer.w_out = w_out;
+    const float x[] = {0.0f, -0.0f, 1.0f, -1.0f, NAN};
+    double y[5];
+    int32_t path[10];
+    cr_assert_eq(ffl_reference(&layer, x, 1, 5, y, NULL, path), FFL_OK);
+    const int32_t expected[] = {0, 1, 0, 1, 0, 2, 0, 1, 0, 1};
+    cr_assert_eq(memcmp(path, expected, sizeof path), 0);
+    cr_assert_eq(y[0], 200.0);
+    cr_assert_float_eq(y[2], ffl_gelu_double(2) + 2100, 1e-9);
+    cr_assert_float_eq(y[3], ffl_gelu_double(-2) + 190, 1e-9);
+    cr_assert(isnan(y[4]));
+}
+
+Test(reference, gelu_is_exact_at_known_points)
+{
+    /* z·Φ(z), Φ from tables to 15 digits */
+    cr_assert_float_eq(ffl_gelu_double(1), 0.841344746068543, 1e-15);
+    cr_assert_float_eq(ffl_gelu_double(-1), -0.158655253931457, 1e-15);
+    cr_assert_float_eq(ffl_gelu_double(-5), -5 * 2.866515718791939e-7, 1e-20);
+    for (float z = 16; z < 1e30f; z *= 3) {
+        cr_assert_eq(ffl_gelu(z), z);
+        cr_assert(ffl_gelu(-z) == 0.0f);
+    }
+    cr_assert(signbit(ffl_gelu(-0.0f)));
+    for (float z = -12; z < 12; z += 0.0037f)
+        cr_assert(!(fabs((double)ffl_gelu(z) - ffl_gelu_double((double)z)) > 4 * 0x1p-24 * fabs((double)z)), "z = %g",
+                  (double)z);
+}
+
+Test(layer, shapes_refuse_what_cannot_be)
+{
+    ffl_layer l;
+    cr_assert_eq(ffl_layer_fff(768, 768, 1, 12, &l), FFL_OK);
+    cr_assert_eq(l.nodes, 4095);
+    cr_assert_eq(ffl_layer_fff(0, 1, 1, 1, &l), FFL_BAD_INPUT);
+    cr_assert_eq(ffl_layer_fff(1, 1, 0, 1, &l), FFL_BAD_INPUT);
+    cr_assert_eq(ffl_layer_fff(1, 1, 1, 0, &l), FFL_BAD_INPUT);
+    cr_assert_eq(ffl_layer_fff(1, 1, 1, 22, &l), FFL_BAD_INPUT);
+    cr_assert_eq(ffl_layer_fff(1, 1, (size_t)1 << 60, 21, &l), FFL_BAD_INPUT);
+    cr_assert_eq(ffl_layer_ff((size_t)1 << 62, 1, 64, &l), FFL_BAD_INPUT);
+    cr_assert_eq(ffl_layer_ff(8, 8, 0, &l), FFL_BAD_INPUT);
+}

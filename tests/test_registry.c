@@ -1,0 +1,15 @@
+#include "harness/registry.h"
+#include <criterion/criterion.h>
+#include <string.h>
+
+Test(registry, names_are_unique_and_rows_complete)
+{
+    cr_assert_gt(ffl_registry_count(), 0);
+    for (size_t i = 0; i < ffl_registry_count(); i++) {
+        const ffl_variant *v = ffl_registry_at(i);
+        cr_assert_eq(ffl_registry_find(v->name), v, "%s is defined twice", v->name);
+        cr_assert(v->prepare && v->run && v->summary && v->source, "%s is incomplete", v->name);
+        cr_assert_eq(strncmp(v->name, v->operation == FFL_FFF ? "fff_" : "ff_", v->operation == FFL_FFF ? 4 : 3), 0,
+                     "%s: the name does not say the operation", v->name);
+    }
+}
