@@ -1,0 +1,228 @@
+#define _GNU_SOURCE
+#include "harness/journal.h"
+#include "harness/machine.h"
+#include "harness/results.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+struct ffl_journal {
+    const ffl_options *options;
+    char dir[FFL_PATH_MAX], path[FFL_PATH_MAX];
+    int file;      /* -1 until the first write */
+    json_t *done;  /* --resume: keys of finished lines, an object used as a set */
+    char *pending; /* whole lines not yet on the disk */
+    size_t length, capacity;
+};
+
+/* Names this invocation in every line it writes, apart from others started in the same second. */
+static const char *run_name(void)
+{
+    static char name[48];
+    if (!name[0]) {
+        const time_t now = time(NULL);
+        struct tm utc;
+        char stamp[32];
+        unsigned lot = (unsigned)getpid();
+        if (getrandom(&lot, sizeof lot, GRND_NONBLOCK) != sizeof lot)
+            lot = (unsigned)getpid();
+        strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", gmtime_r(&now, &utc));
+        snprintf(name, sizeof name, "%s-%08x", stamp, lot);
+    }
+    return name;
+}
+
+static void stamp_date(char *out, size_t size)
+{
+    const time_t now = time(NULL);
+    struct tm utc;
+    strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+}
+
+/* A skipped case is not done: resuming is the occasion to make up for it. */
+static bool is_finished(const json_t *line)
+{
+    const char *kind = json_string_value(json_object_get(line, "kind"));
+    const char *verdict = json_string_value(json_object_get(line, "verdict"));
+    return kind && strcmp(kind, "run") != 0 && verdict && strcmp(verdict, "SKIPPED") != 0;
+}
+
+/* Lines that cannot be read are no obstacle: what they held is done again. */
+static ffl_status read_done(ffl_journal *journal)
+{
+    FILE *file = fopen(journal->path, "r");
+    if (!file && errno == ENOENT)
+        return FFL_OK;
+    if (!file)
+        return ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno));
+    char *text = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    errno = 0;
+    while ((length = getline(&text, &capacity, file)) > 0) {
+        json_t *line = json_loadb(text, (size_t)length, 0, NULL);
+        const char *key = json_string_value(json_object_get(line, "key"));
+        if (key && is_finished(line))
+            json_object_set_new(journal->done, key, json_true());
+        json_decref(line);
+    }
+    const bool failed = ferror(file) != 0;
+    free(text);
+    fclose(file);
+    return failed ? ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno)) : FFL_OK;
+}
+
+ffl_status ffl_journal_open(const ffl_options *options, ffl_journal **out)
+{
+    ffl_journal *journal = calloc(1, sizeof *journal);
+    *out = NULL;
+    if (!journal || !(journal->done = json_object())) {
+        free(journal);
+        return ffl_fail(FFL_NO_MEMORY, "no memory for the journal");
+    }
+    journal->options = options;
+    journal->file = -1;
+    ffl_status status = ffl_results_dir(options, journal->dir);
+    if (status == FFL_OK)
+        status = ffl_results_path(journal->dir, FFL_JOURNAL_FILE, journal->path);
+    if (status == FFL_OK && ffl_option_given(options, FFL_OPT_RESUME))
+        status = read_done(journal);
+    if (status != FFL_OK) {
+        json_decref(journal->done);
+        free(journal);
+        return status;
+    }
+    *out = journal;
+    return FFL_OK;
+}
+
+const char *ffl_journal_dir(const ffl_journal *journal)
+{
+    return journal->dir;
+}
+
+bool ffl_journal_has(const ffl_journal *journal, const char *key)
+{
+    return json_object_get(journal->done, key) != NULL;
+}
+
+static ffl_status append(ffl_journal *journal, const ffl_record *record)
+{
+    json_t *json = ffl_record_to_json(record);
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(json);
+    if (!text)
+        return ffl_fail(FFL_INTERNAL, "%s: a line could not be encoded (%s)", journal->path, record->key);
+    const size_t length = strlen(text);
+    if (journal->length + length + 1 > journal->capacity) {
+        const size_t capacity = 2 * (journal->length + length + 1);
+        char *grown = realloc(journal->pending, capacity);
+        if (!grown) {
+            free(text);
+            return ffl_fail(FFL_NO_MEMORY, "%s: no memory for a line of %zu bytes", journal->path, length);
+        }
+        journal->pending = grown;
+        journal->capacity = capacity;
+    }
+    memcpy(journal->pending + journal->length, text, length);
+    journal->pending[journal->length + length] = '\n';
+    journal->length += length + 1;
+    free(text);
+    return FFL_OK;
+}
+
+/* The folder, the file and the line of kind "run" come with the first result, not before. */
+static ffl_status start(ffl_journal *journal)
+{
+    FFL_TRY(ffl_results_create(journal->dir));
+    journal->file = open(journal->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (journal->file < 0)
+        return ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno));
+    ffl_record run;
+    ffl_record_init(&run);
+    strcpy(run.kind, "run");
+    snprintf(run.run, sizeof run.run, "%s", run_name());
+    snprintf(run.key, sizeof run.key, "run/%s", run_name());
+    stamp_date(run.date, sizeof run.date);
+    run.circumstances = ffl_circumstances();
+    const ffl_status status = append(journal, &run);
+    ffl_record_free(&run);
+    return status;
+}
+
+ffl_status ffl_journal_write(ffl_journal *journal, ffl_record *record)
+{
+    if (journal->file < 0)
+        FFL_TRY(start(journal));
+    snprintf(record->run, sizeof record->run, "%s", run_name());
+    stamp_date(record->date, sizeof record->date);
+    return append(journal, record);
+}
+
+/* A run that was killed while writing leaves half a line; ours must not continue it. */
+static ffl_status close_off_tail(const ffl_journal *journal)
+{
+    struct stat info;
+    char last = '\n';
+    if (fstat(journal->file, &info) != 0 ||
+        (info.st_size > 0 && pread(journal->file, &last, 1, info.st_size - 1) != 1) ||
+        (last != '\n' && write(journal->file, "\n", 1) != 1))
+        return ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno));
+    return FFL_OK;
+}
+
+/* On failure keeps exactly the lines that did not reach the file whole, so that a later flush adds them. */
+static ffl_status write_pending(ffl_journal *journal)
+{
+    size_t written = 0;
+    FFL_TRY(close_off_tail(journal));
+    while (written < journal->length) {
+        const ssize_t n = write(journal->file, journal->pending + written, journal->length - written);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            const int reason = errno;
+            const char *end = written ? memrchr(journal->pending, '\n', written) : NULL;
+            const size_t whole = end ? (size_t)(end + 1 - journal->pending) : 0;
+            journal->length -= whole;
+            memmove(journal->pending, journal->pending + whole, journal->length);
+            return ffl_fail(FFL_IO, "%s: %s; the lines before are kept", journal->path, strerror(reason));
+        }
+        written += (size_t)n;
+    }
+    journal->length = 0;
+    return FFL_OK;
+}
+
+ffl_status ffl_journal_flush(ffl_journal *journal)
+{
+    if (journal->length == 0)
+        return FFL_OK;
+    /* Shards may share a folder: one writes at a time. A file system without locks still appends whole. */
+    (void)flock(journal->file, LOCK_EX);
+    ffl_status status = write_pending(journal);
+    if (status == FFL_OK && fsync(journal->file) != 0 && errno != EINVAL && errno != ENOTSUP)
+        status = ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno));
+    (void)flock(journal->file, LOCK_UN);
+    return status;
+}
+
+ffl_status ffl_journal_close(ffl_journal *journal)
+{
+    if (!journal)
+        return FFL_OK;
+    ffl_status status = ffl_journal_flush(journal);
+    if (journal->file >= 0 && close(journal->file) != 0 && status == FFL_OK)
+        status = ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno));
+    json_decref(journal->done);
+    free(journal->pending);
+    free(journal);
+    return status;
+}
