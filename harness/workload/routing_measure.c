@@ -1,0 +1,142 @@
+/* What the routing of some rows really is (routing.h). */
+#include "harness/workload/impose.h"
+#include "harness/workload/parallel.h"
+#include "harness/workload/routing.h"
+#include "kernels/memory.h"
+#include "kernels/reference.h"
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct measuring {
+    const ffl_layer *layer;
+    const double *squares;
+    const float *x;
+    size_t ldx;
+    atomic_uint *hits; /* [trees][leaves] */
+    pthread_mutex_t lock;
+    double margin;
+} measuring;
+
+/*
+ * x·w in float, many sums side by side: several times faster than in double. Its error stays below
+ * n/LANES + LANES roundings of Σ|x·w| <= ‖x‖·‖w‖; what is closer to zero than that is computed again.
+ */
+enum { LANES = 32 };
+
+static double quick_dot(const float *x, const float *w, size_t n)
+{
+    float sum[LANES] = {0}, rest = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            sum[k] += x[i + k] * w[i + k];
+    for (; i < n; i++)
+        rest += x[i] * w[i];
+    for (size_t k = 0; k < LANES; k++)
+        rest += sum[k];
+    return (double)rest;
+}
+
+static double logit(const measuring *m, const float *x, double scale, size_t row)
+{
+    const size_t n = m->layer->width_in;
+    const float *w = m->layer->w_in + row * n;
+    const double doubt = (double)(n / LANES + 2 * LANES) * 0x1p-24 * scale;
+    const double z = quick_dot(x, w, n) + (double)m->layer->b_in[row];
+    /* Written so that NaN and infinity, from rows too large for float, are computed again too. */
+    if (fabs(z) > doubt && isfinite(z))
+        return z;
+    return ffl_reference_dot(x, w, n) + (double)m->layer->b_in[row];
+}
+
+static void walk_rows(void *user, size_t begin, size_t end)
+{
+    measuring *m = user;
+    const ffl_layer *l = m->layer;
+    const size_t leaves = (size_t)1 << (l->levels - 1);
+    double margin = 1;
+    for (size_t t = begin; t < end; t++) {
+        const float *x = m->x + t * m->ldx;
+        const double length = sqrt(ffl_reference_dot(x, x, l->width_in));
+        for (size_t tree = 0; tree < l->trees; tree++) {
+            size_t node = 0;
+            for (size_t level = 0; level + 1 < l->levels; level++) {
+                const size_t row = tree * l->nodes + node;
+                const double scale = length * sqrt(m->squares[row]), z = logit(m, x, scale, row);
+                const double share = fabs(z) / scale;
+                margin = share < margin ? share : !(scale > 0) ? 0 : margin;
+                node = 2 * node + 1 + (z > 0.0);
+            }
+            atomic_fetch_add_explicit(&m->hits[tree * leaves + node - (leaves - 1)], 1, memory_order_relaxed);
+        }
+    }
+    pthread_mutex_lock(&m->lock);
+    m->margin = margin < m->margin ? margin : m->margin;
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* Nodes of one tree on the way to any leaf that was hit: level by level towards the root. */
+static size_t visited_nodes(atomic_uint *hits, size_t leaves)
+{
+    size_t visited = 0;
+    for (size_t nodes = leaves; nodes > 0; nodes /= 2) {
+        for (size_t i = 0; i < nodes; i++)
+            visited += hits[i] != 0;
+        for (size_t i = 0; i < nodes / 2; i++)
+            hits[i] = hits[2 * i] != 0 || hits[2 * i + 1] != 0;
+    }
+    return visited;
+}
+
+static void summarise(const measuring *m, size_t tokens, ffl_routing_report *out)
+{
+    const ffl_layer *l = m->layer;
+    const size_t leaves = (size_t)1 << (l->levels - 1);
+    const double trees = (double)l->trees;
+    size_t visited = 0;
+    for (size_t tree = 0; tree < l->trees; tree++) {
+        atomic_uint *hits = m->hits + tree * leaves;
+        double distinct = 0, entropy = 0, top = 0;
+        for (size_t i = 0; i < leaves; i++) {
+            const double share = (double)hits[i] / (double)tokens;
+            if (share > 0) {
+                distinct++;
+                entropy -= share * log2(share);
+                top = fmax(top, share);
+            }
+        }
+        out->leaves_mean += distinct / trees;
+        out->leaves_max = fmax(out->leaves_max, distinct);
+        out->entropy_mean += entropy / trees;
+        out->entropy_max = fmax(out->entropy_max, entropy);
+        out->top1_mean += top / trees;
+        out->top1_max = fmax(out->top1_max, top);
+        visited += visited_nodes(hits, leaves);
+    }
+    out->unique_weight_bytes = (double)visited * (double)(l->width_in + 1 + l->width_out) * sizeof(float);
+}
+
+ffl_status ffl_routing_measure(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens,
+                               ffl_routing_report *report)
+{
+    *report = (ffl_routing_report){.margin = 1, .constructed = true};
+    if (layer->operation == FFL_FF) {
+        report->unique_weight_bytes = (double)ffl_layer_bytes(layer);
+        return FFL_OK;
+    }
+    measuring m = {.layer = layer, .x = x, .ldx = ldx, .lock = PTHREAD_MUTEX_INITIALIZER, .margin = 1};
+    double *squares = ffl_alloc_array(layer->neurons, sizeof *squares);
+    m.hits = ffl_alloc_array(layer->trees << (layer->levels - 1), sizeof *m.hits);
+    ffl_status status = squares && m.hits ? FFL_OK : FFL_NO_MEMORY;
+    if (status == FFL_OK) {
+        ffl_impose_squares(layer, squares);
+        m.squares = squares;
+        ffl_parallel_rows(tokens, walk_rows, &m);
+        summarise(&m, tokens, report);
+        report->margin = m.margin;
+    }
+    ffl_free(squares);
+    ffl_free(m.hits);
+    return status;
+}

@@ -1,0 +1,174 @@
+#include "harness/workload/shapes.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { DENSE_MAX = sizeof((ffl_shape_case *)0)->dense / sizeof(ffl_layer), AS_THE_TREES = 0 };
+
+typedef struct preset {
+    const char *name, *tree;
+    size_t width;
+    size_t dense[DENSE_MAX], dense_count;
+    const char *summary;
+} preset;
+
+/* One member of the UltraFastBERT family: about 3072 to 4095 neurons of width 768. */
+#define FAMILY(tree_) "ultrafastbert-" tree_, tree_, 768, {AS_THE_TREES, 3072}, 2
+
+static const preset presets[] = {
+    {"paper",
+     "1x11",
+     768,
+     {AS_THE_TREES, 3072},
+     2,
+     "arXiv:2311.10770: the tree of UltraFastBERT-1x11, against 4095 and 3072 neurons"},
+    {FAMILY("3072x0"), "3072 trees that decide nothing"},
+    {FAMILY("1536x1"), "1536 trees of 2 levels"},
+    {FAMILY("512x2"), "512 trees of 3 levels"},
+    {FAMILY("256x3"), "256 trees of 4 levels"},
+    {FAMILY("128x4"), "128 trees of 5 levels"},
+    {FAMILY("64x5"), "64 trees of 6 levels"},
+    {FAMILY("32x6"), "32 trees of 7 levels"},
+    {FAMILY("16x7"), "16 trees of 8 levels"},
+    {FAMILY("8x8"), "8 trees of 9 levels"},
+    {FAMILY("4x9"), "4 trees of 10 levels"},
+    {FAMILY("2x10"), "2 trees of 11 levels"},
+    {FAMILY("1x11"), "1 tree of 12 levels"},
+    {"crammedbert-3072",
+     "1x11",
+     768,
+     {3072},
+     1,
+     "the dense layer of crammedBERT and BERT-base, 3072 neurons, against 1x11"},
+    {"large",
+     "1x15",
+     12288,
+     {49152},
+     1,
+     "width 12288, 49152 neurons against 1x15: 4.8 and 6.4 GB of weights"},
+};
+
+enum { PRESET_COUNT = sizeof presets / sizeof *presets };
+
+static ffl_status find_preset(const ffl_options *options, const preset **out)
+{
+    const char *name = options->value[FFL_OPT_PRESET];
+    char all[512] = "";
+    *out = &presets[0];
+    for (size_t i = 0; name && i < PRESET_COUNT; i++) {
+        if (strcmp(presets[i].name, name) == 0) {
+            *out = &presets[i];
+            return FFL_OK;
+        }
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", presets[i].name);
+    }
+    return name ? ffl_fail(FFL_BAD_INPUT, "--preset %s: expected one of %s", name, all) : FFL_OK;
+}
+
+void ffl_shape_name(const ffl_layer *shape, char *out, size_t size)
+{
+    if (shape->operation == FFL_FFF)
+        snprintf(out, size, "%zux%zu", shape->trees, shape->levels - 1);
+    else
+        snprintf(out, size, "%zu", shape->neurons);
+}
+
+/* The option that asked for this shape: what the user has to change. */
+static const char *asked_by(const ffl_options *options, const ffl_layer *shape)
+{
+    const ffl_option own = shape->operation == FFL_FFF ? FFL_OPT_TREE : FFL_OPT_NEURONS;
+    if (ffl_option_given(options, own) || !ffl_option_given(options, FFL_OPT_PRESET))
+        return ffl_option_name(own);
+    return ffl_option_name(FFL_OPT_PRESET);
+}
+
+/* Refuses weights that this machine cannot hold, before anything tries to. */
+static ffl_status check_memory(const ffl_options *options, const ffl_layer *shape)
+{
+    const size_t memory = ffl_machine_host()->memory_bytes, bytes = ffl_layer_bytes(shape);
+    char name[48];
+    const char *option = asked_by(options, shape);
+    if (memory == 0 || bytes <= memory)
+        return FFL_OK;
+    ffl_shape_name(shape, name, sizeof name);
+    return ffl_fail(FFL_BAD_INPUT,
+                    "%s %s: %s at widths %zu and %zu takes %.1f GB of weights, this machine has %.1f GB",
+                    option, strcmp(option, "--preset") == 0 ? options->value[FFL_OPT_PRESET] : name, name,
+                    shape->width_in, shape->width_out, (double)bytes / 1e9, (double)memory / 1e9);
+}
+
+/* An error of kernels/layer.h, with the option and value that led to it. */
+static ffl_status named(const ffl_options *options, const ffl_layer *shape, ffl_status status)
+{
+    char name[48];
+    ffl_shape_name(shape, name, sizeof name);
+    return status == FFL_OK ? status
+                            : ffl_fail(status, "%s %s: %s", asked_by(options, shape), name, ffl_error());
+}
+
+static ffl_status add_dense(const ffl_options *options, size_t neurons, ffl_shape_case *out)
+{
+    const ffl_layer *tree = &out->tree;
+    ffl_layer *dense = &out->dense[out->dense_count];
+    if (neurons == AS_THE_TREES)
+        neurons = tree->neurons;
+    for (size_t i = 0; i < out->dense_count; i++)
+        if (out->dense[i].neurons == neurons)
+            return FFL_OK;
+    const ffl_status status = ffl_layer_ff(tree->width_in, tree->width_out, neurons, dense);
+    dense->activation = tree->activation;
+    FFL_TRY(named(options, dense, status));
+    out->dense_count++;
+    return check_memory(options, dense);
+}
+
+static ffl_status read_dense(const ffl_options *options, const preset *from, ffl_size_list *out)
+{
+    if (ffl_option_given(options, FFL_OPT_NEURONS)) {
+        FFL_TRY(ffl_option_size_list(options, FFL_OPT_NEURONS, 1, INT32_MAX, "", out));
+        if (out->count > DENSE_MAX)
+            return ffl_fail(FFL_BAD_INPUT, "--neurons %s: more than %d dense layers",
+                            options->value[FFL_OPT_NEURONS], DENSE_MAX);
+        return FFL_OK;
+    }
+    /* A preset's further dense layers belong to its own tree and width; other trees keep the comparator of
+     * equal parameters. */
+    const bool own = !ffl_option_given(options, FFL_OPT_TREE) && !ffl_option_given(options, FFL_OPT_WIDTH);
+    out->count = own ? from->dense_count : 1;
+    for (size_t i = 0; i < out->count; i++)
+        out->value[i] = own ? from->dense[i] : AS_THE_TREES;
+    return FFL_OK;
+}
+
+ffl_status ffl_shapes_from_options(const ffl_options *options, ffl_shape_list *out)
+{
+    static const char *const activations[] = {[FFL_GELU] = "gelu", [FFL_RELU] = "relu", NULL};
+    enum { WIDTH_MAX = 1 << 20 };
+    const preset *from;
+    size_t width_in, width_out, activation;
+    ffl_tree_list trees;
+    ffl_size_list dense;
+    FFL_TRY(find_preset(options, &from));
+    FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH, 1, WIDTH_MAX, from->width, &width_in));
+    FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH_OUT, 1, WIDTH_MAX, width_in, &width_out));
+    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, activations, FFL_GELU, &activation));
+    FFL_TRY(ffl_option_trees(options, from->tree, &trees));
+    FFL_TRY(read_dense(options, from, &dense));
+    *out = (ffl_shape_list){.count = trees.count};
+    for (size_t i = 0; i < trees.count; i++) {
+        ffl_shape_case *to = &out->value[i];
+        const ffl_status status =
+            ffl_layer_fff(width_in, width_out, trees.value[i].trees, trees.value[i].levels, &to->tree);
+        FFL_TRY(named(options, &to->tree, status));
+        to->tree.activation = (ffl_activation)activation;
+        FFL_TRY(check_memory(options, &to->tree));
+        for (size_t d = 0; d < dense.count; d++)
+            FFL_TRY(add_dense(options, dense.value[d], to));
+    }
+    return FFL_OK;
+}
+
+void ffl_presets_print(void)
+{
+    for (size_t i = 0; i < PRESET_COUNT; i++)
+        printf("%-22s %s\n", presets[i].name, presets[i].summary);
+}
