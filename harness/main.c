@@ -24,8 +24,11 @@ static const ffl_command *find_command(const char *name)
 /* What holds for every command: the libraries and plugins that variants come from. */
 static ffl_status prepare(const ffl_options *options)
 {
-    if (ffl_option_given(options, FFL_OPT_BLAS_LIBRARY))
+    if (ffl_option_given(options, FFL_OPT_BLAS_LIBRARY)) {
         ffl_blas_set_path(options->value[FFL_OPT_BLAS_LIBRARY]);
+        if (!ffl_blas_open(FFL_CBLAS))
+            return FFL_BAD_INPUT;
+    }
     for (size_t i = 0; i < options->list_count[FFL_OPT_PLUGIN]; i++)
         FFL_TRY(ffl_registry_load(options->list[FFL_OPT_PLUGIN][i]));
     FFL_TRY(ffl_option_check_globs(options));
