@@ -1,0 +1,230 @@
+#include "harness/check/bounds.h"
+#include "harness/check/sums.h"
+#include "kernels/gelu.h"
+#include <math.h>
+
+/* Standard deviations: of sums (see README.md for what was measured), and of single roundings. */
+#define SUM_SIGMAS 8.0
+#define ROUNDING_SIGMAS 5.0
+#define INT8_MAX_CODE 127.0
+#define GELU_SLOPE 1.13 /* |gelu'| <= 1.1290 */
+
+static const struct {
+    double roundoff; /* half the distance between neighbours, relative */
+    double denormal; /* half the distance between denormals */
+    double normal;   /* smallest normal number */
+    double limit;    /* half the largest number */
+} formats[FFL_TYPE_COUNT] = {
+    [FFL_F32] = {0x1p-24, 0x1p-150, 0x1p-126, 0x1p127},
+    [FFL_TF32] = {0x1p-11, 0x1p-137, 0x1p-126, 0x1p127},
+    [FFL_BF16] = {0x1p-8, 0x1p-134, 0x1p-126, 0x1p127},
+    [FFL_F16] = {0x1p-11, 0x1p-25, 0x1p-14, 0x1p15},
+    [FFL_INT8] = {0, 0, 0, 0x1p127},
+};
+
+/* Rounding n times: n·u/(1 - n·u), and n·u where that has no meaning (README.md). */
+static double gamma_of(double n, double u)
+{
+    return n * u < 0.5 ? n * u / (1 - n * u) : n * u;
+}
+
+/* A value that is stored in `type` after it was a float: float itself costs nothing. */
+static double rounding(ffl_type type)
+{
+    return type == FFL_F32 ? 0 : formats[type].roundoff;
+}
+
+static double tiny(ffl_type type, bool flushes)
+{
+    if (flushes)
+        return formats[type == FFL_INT8 ? FFL_F32 : type].normal;
+    return type == FFL_F32 ? 0 : formats[type].denormal;
+}
+
+static double tensor_step(const float *w, size_t count)
+{
+    double peak, absolute, squares;
+    ffl_sum_norms(w, count, &peak, &absolute, &squares);
+    return peak / INT8_MAX_CODE;
+}
+
+ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *contract, ffl_data data)
+{
+    const bool flushes = contract->flushes_denormals;
+    /* Integer sums are exact and become floats at the end: no worse than float sums. */
+    const ffl_type sum = contract->accumulator == FFL_INT8 ? FFL_F32 : contract->accumulator;
+    ffl_arithmetic a = {
+        .layer = layer,
+        .data = data,
+        .input = rounding(contract->input),
+        .weights = rounding(contract->weights),
+        .hidden = rounding(contract->hidden),
+        .output = rounding(contract->output),
+        .input_tiny = tiny(contract->input, flushes),
+        .weights_tiny = tiny(contract->weights, flushes),
+        .hidden_tiny = tiny(contract->hidden, flushes),
+        .output_tiny = tiny(contract->output, flushes),
+        .sum_tiny = flushes ? formats[sum].normal : formats[sum].denormal,
+        .roundoff = formats[sum].roundoff,
+        .int8_input = contract->input == FFL_INT8,
+        .int8_weights = contract->weights == FFL_INT8,
+        .int8_hidden = contract->hidden == FFL_INT8,
+        .activation_error = layer->activation == FFL_RELU ? 0 : contract->activation_error,
+        .slope = layer->activation == FFL_RELU ? 1 : GELU_SLOPE,
+        .visited = layer->operation == FFL_FFF ? layer->trees * layer->levels : layer->neurons,
+        .input_limit = formats[contract->input].limit,
+        .weights_limit = formats[contract->weights].limit,
+        .hidden_limit = formats[contract->hidden].limit,
+        .sum_limit = fmin(formats[sum].limit, formats[contract->output].limit),
+        .plain = contract->input == FFL_F32 && contract->weights == FFL_F32 && !flushes,
+    };
+    a.gamma_in = gamma_of((double)layer->width_in + 1, a.roundoff);
+    a.gamma_out = gamma_of((double)a.visited + (layer->b_out != NULL), a.roundoff);
+    if (a.int8_weights && contract->weight_scale == FFL_SCALE_TENSOR) {
+        a.tensor_step_in = tensor_step(layer->w_in, layer->neurons * layer->width_in);
+        a.tensor_step_out = tensor_step(layer->w_out, layer->neurons * layer->width_out);
+    }
+    return a;
+}
+
+ffl_input ffl_input_new(const ffl_arithmetic *arithmetic, const float *x)
+{
+    ffl_input input = {.x = x};
+    ffl_sum_norms(x, arithmetic->layer->width_in, &input.peak, &input.absolute, &input.squares);
+    /* Only finite floats have a finite sum of magnitudes: NaN would be lost in the peak. */
+    input.bounded =
+        isfinite(input.absolute) && (!arithmetic->input || !(input.peak > arithmetic->input_limit));
+    return input;
+}
+
+/* What rounding inputs and weights before the product does to a logit. */
+typedef struct conversion {
+    double worst, statistical, underflow;
+    bool overflows;
+} conversion;
+
+static conversion convert(const ffl_arithmetic *a, const ffl_input *input, const float *w, double absolute,
+                          double squares)
+{
+    const double n = (double)a->layer->width_in;
+    double peak, w_absolute, w_squares;
+    ffl_sum_norms(w, a->layer->width_in, &peak, &w_absolute, &w_squares);
+    const double relative = a->input + a->weights + a->input * a->weights;
+    const double x_step = a->int8_input ? input->peak / INT8_MAX_CODE : 0;
+    const double w_step = !a->int8_weights ? 0 : a->tensor_step_in ? a->tensor_step_in : peak / INT8_MAX_CODE;
+    const double x_variance = x_step * x_step / 12, w_variance = w_step * w_step / 12;
+    return (conversion){
+        .worst = relative * absolute + 0.5 * x_step * (1 + a->weights) * w_absolute +
+                 0.5 * w_step * (1 + a->input) * input->absolute + 0.25 * x_step * w_step * n,
+        .statistical = ROUNDING_SIGMAS * sqrt((a->input * a->input + a->weights * a->weights) * squares +
+                                              x_variance * w_squares + w_variance * input->squares +
+                                              x_variance * w_variance * n),
+        .underflow = a->input_tiny * (w_absolute + n * a->weights_tiny) + a->weights_tiny * input->absolute,
+        .overflows = a->weights && peak > a->weights_limit,
+    };
+}
+
+ffl_node ffl_node_new(const ffl_arithmetic *a, const ffl_input *input, size_t neuron, double z)
+{
+    const ffl_layer *l = a->layer;
+    const float *w = l->w_in + neuron * l->width_in;
+    const double n = (double)l->width_in, bias = l->b_in[neuron];
+    double absolute, squares;
+    ffl_sum_products(input->x, w, l->width_in, &absolute, &squares);
+    ffl_node node = {.neuron = neuron, .z = z, .g = ffl_activate_double(l->activation, z)};
+    /* Nothing but zeros is added: every arithmetic gets that right, and the tie rule decides. */
+    if (absolute == 0 && bias == 0)
+        return node;
+    conversion c = {0};
+    if (!a->plain)
+        c = convert(a, input, w, absolute, squares);
+    const double underflow = c.underflow + (2 * n + 2) * a->sum_tiny;
+    const double magnitude = absolute + c.worst + fabs(bias);
+    node.worst = c.worst + a->gamma_in * magnitude + (1 + a->gamma_in) * underflow;
+    node.statistical = SUM_SIGMAS * a->roundoff * sqrt(n) * (sqrt(squares) + fabs(z - bias) + fabs(bias)) +
+                       c.statistical + underflow;
+    if (a->data == FFL_DATA_EQUAL_PRODUCTS || node.statistical > node.worst)
+        node.statistical = node.worst;
+    node.overflows = c.overflows || !(magnitude < a->sum_limit) || !(fabs(node.g) < a->hidden_limit);
+    return node;
+}
+
+bool ffl_node_open(const ffl_arithmetic *arithmetic, const ffl_node *node, bool worst)
+{
+    const double bound = worst ? node->worst : node->statistical;
+    const bool exact = arithmetic->data == FFL_DATA_EXACT || arithmetic->data == FFL_DATA_EXACT_LOGITS;
+    return !exact && bound > 0 && fabs(node->z) <= bound;
+}
+
+void ffl_sums_add(const ffl_arithmetic *a, const ffl_node *node, double hidden_peak, double sign,
+                  ffl_sums *sums)
+{
+    const ffl_layer *l = a->layer;
+    const float *w = l->w_out + node->neuron * l->width_out;
+    const double g = fabs(node->g), z = fabs(node->z);
+    const double hidden_step = a->int8_hidden ? hidden_peak / INT8_MAX_CODE : 0;
+
+    double error = a->slope * node->worst + a->activation_error * (z + node->worst);
+    error += a->hidden * (g + error) + 0.5 * hidden_step + a->hidden_tiny;
+    const double activation = a->activation_error * z, hidden = a->hidden * g, weights = a->weights * g;
+    const double deviation = a->slope * node->statistical + a->hidden_tiny +
+                             ROUNDING_SIGMAS * sqrt(activation * activation + hidden * hidden +
+                                                    weights * weights + hidden_step * hidden_step / 12);
+    const double gamma = a->gamma_out;
+    const ffl_spread spread = {
+        .value = node->g,
+        .worst = (1 + gamma) * (1 + a->weights) * error + (gamma + a->weights + gamma * a->weights) * g,
+        .deviation = deviation,
+        .sign = sign,
+    };
+    ffl_sum_spread(&spread, w, l->width_out, sums->y, sums->worst, sums->squares, sums->deviations);
+
+    double step = a->tensor_step_out;
+    if (a->int8_weights && step == 0) {
+        double peak, absolute, squares;
+        ffl_sum_norms(w, l->width_out, &peak, &absolute, &squares);
+        step = peak / INT8_MAX_CODE;
+    }
+    const double flat = ROUNDING_SIGMAS * g * step;
+    sums->flat_worst += sign * (1 + gamma) * (g + error) * (0.5 * step + a->weights_tiny);
+    sums->flat_deviations += sign * (flat * flat / 12);
+}
+
+static double above_zero(double v)
+{
+    return v > 0 ? v : 0;
+}
+
+void ffl_sums_finish(const ffl_arithmetic *a, const ffl_sums *sums, const double *y, size_t begin,
+                     size_t count, double *statistical, double *worst)
+{
+    const float *b_out = a->layer->b_out;
+    const double k = (double)a->visited, sigmas = SUM_SIGMAS * a->roundoff * sqrt(k);
+    const double underflow = (2 * k + 2) * a->sum_tiny + a->output_tiny;
+    const bool equal_products = a->data == FFL_DATA_EQUAL_PRODUCTS;
+    for (size_t i = 0; i < count; i++) {
+        const size_t j = begin + i;
+        const double bias = b_out ? (double)b_out[j] : 0, rounded = a->output * fabs(y[i]) + underflow;
+        const double w = sums->worst[j] + sums->flat_worst + a->gamma_out * fabs(bias);
+        /* Differences of sums may fall a rounding below zero. */
+        const double squares = above_zero(sums->squares[j]);
+        const double deviations = above_zero(sums->deviations[j] + sums->flat_deviations);
+        const double s =
+            sigmas * (sqrt(squares) + fabs(y[i] - bias) + fabs(bias)) + sqrt(deviations) + rounded;
+        worst[i] = (1 + a->output) * w + rounded;
+        statistical[i] = equal_products || s > worst[i] ? worst[i] : s;
+    }
+}
+
+bool ffl_sums_overflow(const ffl_arithmetic *a, const ffl_sums *sums)
+{
+    const ffl_layer *l = a->layer;
+    /* Σ|g·w| <= √K·‖g∘w‖₂ */
+    const double k = (double)a->visited;
+    bool overflow = false;
+    for (size_t j = 0; j < l->width_out; j++) {
+        const double magnitude = sqrt(k * sums->squares[j]) + (l->b_out ? fabs((double)l->b_out[j]) : 0);
+        overflow |= !(magnitude + sums->worst[j] + sums->flat_worst < a->sum_limit);
+    }
+    return overflow;
+}

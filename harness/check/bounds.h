@@ -1,0 +1,68 @@
+/*
+ * Error bounds, from the numerics contract alone: how far may an honest computation be from the exact
+ * result? Every bound has two tiers, `statistical` (rounding errors average out) and `worst` (all of them
+ * conspire); statistical is never above worst. Equations and derivation: harness/check/README.md.
+ */
+#ifndef FFL_HARNESS_BOUNDS_H
+#define FFL_HARNESS_BOUNDS_H
+
+#include "harness/check/judge.h"
+
+/* A contract on a layer, as numbers. Relative terms are unit roundoffs, `tiny` ones absolute (underflow). */
+typedef struct ffl_arithmetic {
+    const ffl_layer *layer;
+    ffl_data data;
+    double input, weights, hidden, output; /* relative rounding; 0 when kept, or int8 */
+    double input_tiny, weights_tiny, hidden_tiny, output_tiny, sum_tiny;
+    double roundoff;            /* u of the accumulator */
+    double gamma_in, gamma_out; /* γ of width_in + 1 and of the neurons summed into an output */
+    bool int8_input, int8_weights, int8_hidden;
+    double tensor_step_in, tensor_step_out; /* int8 weights with one scale: the quantisation step, else 0 */
+    double activation_error, slope;         /* slope bounds |act'| */
+    size_t visited;                         /* neurons summed into an output */
+    double input_limit, weights_limit, hidden_limit, sum_limit; /* beyond: may overflow */
+    bool plain; /* f32 inputs and weights, denormals kept: norms of single rows are not needed */
+} ffl_arithmetic;
+
+ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *contract, ffl_data data);
+
+/* One input row. Not finite, or too large for the input type: no bound. */
+typedef struct ffl_input {
+    const float *x;
+    double peak, absolute, squares;
+    bool bounded;
+} ffl_input;
+
+ffl_input ffl_input_new(const ffl_arithmetic *arithmetic, const float *x);
+
+/* One evaluated neuron: exact logit and activation, and the bounds of the logit. */
+typedef struct ffl_node {
+    size_t neuron; /* row of w_in and w_out */
+    double z, g;
+    double statistical, worst;
+    bool overflows;
+} ffl_node;
+
+ffl_node ffl_node_new(const ffl_arithmetic *arithmetic, const ffl_input *input, size_t neuron, double z);
+
+/* May the branch at this node go either way, within its statistical (or worst-case) bound? */
+bool ffl_node_open(const ffl_arithmetic *arithmetic, const ffl_node *node, bool worst);
+
+/* What bounds of outputs are made of, summed over neurons; arrays of width_out. y may be NULL. */
+typedef struct ffl_sums {
+    double *y, *worst, *squares, *deviations;
+    double flat_worst, flat_deviations; /* the same amount for each output */
+} ffl_sums;
+
+/* Adds a neuron (sign 1) or takes it away (-1). hidden_peak: largest |g| of the row, for int8 hidden. */
+void ffl_sums_add(const ffl_arithmetic *arithmetic, const ffl_node *node, double hidden_peak, double sign,
+                  ffl_sums *sums);
+
+/* Bounds of the outputs from `begin` on, `count` of them; y [count] is the exact result. */
+void ffl_sums_finish(const ffl_arithmetic *arithmetic, const ffl_sums *sums, const double *y, size_t begin,
+                     size_t count, double *statistical, double *worst);
+
+/* May the sum of some output overflow? */
+bool ffl_sums_overflow(const ffl_arithmetic *arithmetic, const ffl_sums *sums);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * The loops that bounds are made of, in double, with the widest vectors of this machine. They decide how
+ * long a judge takes to make: a dense one runs each of them over all weights for every row.
+ */
+#ifndef FFL_HARNESS_SUMS_H
+#define FFL_HARNESS_SUMS_H
+
+#include <stddef.h>
+
+/* Σ|x_i·w_i| and Σ(x_i·w_i)²; the products are exact. */
+void ffl_sum_products(const float *x, const float *w, size_t n, double *absolute, double *squares);
+
+/* Largest |v_i|, Σ|v_i| and Σv_i². */
+void ffl_sum_norms(const float *v, size_t n, double *peak, double *absolute, double *squares);
+
+/*
+ * What one neuron adds to every output j, w being its row of w_out. `y` may be NULL; then it is left out.
+ *   y_j += value·w_j    worst_j += worst·|w_j|    squares_j += value²·w_j²    deviations_j += deviation²·w_j²
+ * A negative sign takes the same away again.
+ */
+typedef struct ffl_spread {
+    double value, worst, deviation, sign;
+} ffl_spread;
+
+void ffl_sum_spread(const ffl_spread *spread, const float *w, size_t n, double *y, double *worst,
+                    double *squares, double *deviations);
+
+#endif
