@@ -90,6 +90,14 @@ typedef struct ffl_contract {
         .invariances = FFL_SAME_RUN_TO_RUN                                                                   \
     }
 
+/* The same, for kernels that treat each row alone: also the same bits for any batch and thread count. */
+#define FFL_CONTRACT_F32_ROWS                                                                                \
+    {                                                                                                        \
+        .input = FFL_F32, .weights = FFL_F32, .hidden = FFL_F32, .accumulator = FFL_F32, .output = FFL_F32,  \
+        .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .alignment = 4,                          \
+        .invariances = FFL_SAME_RUN_TO_RUN | FFL_SAME_THREADS | FFL_SAME_BATCH                               \
+    }
+
 struct ffl_variant;
 
 /*
