@@ -8,8 +8,10 @@
 #include "harness/registry.h"
 #include "harness/worker.h"
 #include "kernels/blas.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const ffl_command *find_command(const char *name)
 {
@@ -64,9 +66,28 @@ static ffl_status run(int argc, char **argv, int *exit_code)
     return status;
 }
 
+/* With standard input or output closed, the next file opened would take its place: a journal that receives
+ * what was meant for the terminal. Opened the wrong way round, so that using them still fails. */
+static void hold_standard_files(void)
+{
+    for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++)
+        if (fcntl(file, F_GETFD) < 0)
+            open("/dev/null", file == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* One line, whatever the file name or value in it contains. */
+static void print_error(const char *message)
+{
+    fputs("fflab: ", stderr);
+    for (const char *c = message; *c; c++)
+        putc((unsigned char)*c < ' ' || *c == 127 ? '?' : *c, stderr);
+    putc('\n', stderr);
+}
+
 int main(int argc, char **argv)
 {
     int exit_code = FFL_EXIT_GOOD;
+    hold_standard_files();
     ffl_interrupt_install();
     const ffl_status status = run(argc, argv, &exit_code);
     if (status == FFL_INTERRUPTED) {
@@ -75,7 +96,7 @@ int main(int argc, char **argv)
     }
     if (status != FFL_OK) {
         fflush(stdout);
-        fprintf(stderr, "fflab: %s\n", ffl_error());
+        print_error(ffl_error());
         return FFL_EXIT_USAGE;
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {

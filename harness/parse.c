@@ -59,7 +59,9 @@ ffl_status ffl_option_duration(const ffl_options *options, ffl_option option, do
         unit = 60;
     else if (*end == 'h')
         unit = 3600;
-    if (end == text || (*end && (strchr("smh", *end) == NULL || end[1])) || !(value > 0) || value > 1e6)
+    /* strtod alone would take " 7", "0x10", "1e3" and "nan". */
+    if (end == text || strspn(text, "0123456789.") != (size_t)(end - text) ||
+        (*end && (strchr("smh", *end) == NULL || end[1])) || !(value > 0) || value > 1e6)
         return ffl_fail(FFL_BAD_INPUT, "%s %s: expected a time such as 90s, 20m or 2h", ffl_option_name(option),
                         text);
     *out = value * unit;

@@ -69,8 +69,9 @@ ffl_status ffl_registry_load(const char *path)
     if (!plugin)
         return ffl_fail(FFL_BAD_INPUT, "--plugin %s: no ffl_plugin_entry; end the file with FFL_PLUGIN(stem);", path);
     if (plugin->abi != FFL_ABI || plugin->variant_size != sizeof(ffl_variant))
-        return ffl_fail(FFL_BAD_INPUT, "--plugin %s: built against interface %u, this fflab has %u; rebuild it", path,
-                        plugin->abi, (unsigned)FFL_ABI);
+        return ffl_fail(FFL_BAD_INPUT,
+                        "--plugin %s: built against interface %u (%zu bytes), this fflab has %u (%zu bytes); rebuild it",
+                        path, plugin->abi, plugin->variant_size, (unsigned)FFL_ABI, sizeof(ffl_variant));
     for (const ffl_variant *v = plugin->variants; v->name; v++) {
         FFL_TRY(check_row(path, v));
         if (plugin_count == PLUGIN_VARIANTS_MAX)

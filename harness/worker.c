@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_FD = 3, PARALLEL_MAX = 64, NO_JOB = -1 };
+enum { ANSWER_FD = 3, PARALLEL_MAX = 64, NO_JOB = -1, EXIT_SECONDS = 10 };
 
 struct ffl_answer {
     FILE *stream;                     /* in a worker */
@@ -25,10 +26,12 @@ struct ffl_answer {
 
 static volatile sig_atomic_t interrupted;
 
+/* The first asks for an orderly end; a user who insists gets out at once. */
 static void on_signal(int number)
 {
     (void)number;
-    interrupted = 1;
+    if (++interrupted > 2)
+        _exit(FFL_EXIT_INTERRUPTED);
 }
 
 bool ffl_interrupted(void)
@@ -73,10 +76,10 @@ static ffl_status serve(const ffl_options *options, int *exit_code)
     const ffl_worker_kind *kind = find_kind(options->words[0]);
     if (!kind)
         return ffl_fail(FFL_BAD_INPUT, "worker %s: no such kind of job", options->words[0]);
-    /* The terminal's Ctrl-C reaches the whole group: the parent decides when a worker ends, and a worker
-     * whose parent is gone must not go on computing. */
-    signal(SIGINT, SIG_IGN);
+    /* A worker whose parent is gone must not go on computing, and a crash is reported, not dumped: a core
+     * file of several gigabytes per broken kernel helps nobody (--in-process serves debuggers). */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     ffl_answer answer = {.stream = fdopen(ANSWER_FD, "w")};
     if (!answer.stream)
         return ffl_fail(FFL_BAD_INPUT, "worker: started by hand; it serves other fflab commands");
@@ -172,7 +175,20 @@ static ffl_status spawn_worker(const char *kind, const ffl_options *shared, work
         requests = fcntl(in[0], F_DUPFD_CLOEXEC, ANSWER_FD + 1);
     posix_spawn_file_actions_adddup2(&actions, requests, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, answers, ANSWER_FD);
-    const int error = posix_spawn(&w->pid, "/proc/self/exe", &actions, NULL, (char *const *)argv, environ);
+    /* What a kernel prints must not end up among the results. */
+    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+    /* The terminal's Ctrl-C reaches the whole group, but only the parent decides when a worker ends. Blocked
+     * rather than ignored: a mask holds from the first instruction and across a re-execution. */
+    posix_spawnattr_t attributes;
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGINT);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &mask);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    const int error =
+        posix_spawn(&w->pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (answers != out[1])
         close(answers);
@@ -192,14 +208,22 @@ static ffl_status spawn_worker(const char *kind, const ffl_options *shared, work
     return FFL_OK;
 }
 
-/* Waits for a worker that is over or about to be, and says how it ended. */
+/* Waits for a worker that is over or about to be, and says how it ended. One that hangs on its way out (in a
+ * library's destructor, or after closing its answer pipe) is killed. */
 static void reap(worker *w, char *message, size_t size)
 {
     close(w->to);
     close(w->from);
     int status = 0;
-    while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    pid_t ended;
+    const double limit = now_seconds() + EXIT_SECONDS;
+    while ((ended = waitpid(w->pid, &status, WNOHANG)) == 0 && now_seconds() < limit)
+        nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+    if (ended == 0) {
+        kill(w->pid, SIGKILL);
+        while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    }
     if (WIFSIGNALED(status))
         snprintf(message, size, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
@@ -208,29 +232,49 @@ static void reap(worker *w, char *message, size_t size)
     w->used = 0;
 }
 
-static ffl_status give_job(worker *w, const ffl_job *job, size_t index)
+/* *sent stays false when the worker is gone already. */
+static ffl_status give_job(worker *w, const ffl_job *job, size_t index, bool *sent)
 {
     char *text = json_dumps(job->request, JSON_COMPACT);
     if (!text)
         return ffl_fail(FFL_INTERNAL, "a job could not be encoded");
-    const size_t length = strlen(text);
-    text[length] = '\n'; /* replaces the terminator: write needs none */
-    size_t sent = 0;
-    while (sent <= length) {
-        const ssize_t n = write(w->to, text + sent, length + 1 - sent);
+    const size_t length = strlen(text) + 1;
+    text[length - 1] = '\n'; /* replaces the terminator: write needs none */
+    size_t done = 0;
+    while (done < length) {
+        const ssize_t n = write(w->to, text + done, length - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            break; /* it died already: its end shows on the answer pipe */
-        sent += (size_t)n;
+            break;
+        done += (size_t)n;
     }
     free(text);
+    *sent = done == length;
     w->job = (long)index;
     w->deadline = now_seconds() + job->timeout_s;
     return FFL_OK;
 }
 
-/* Handles one complete answer line; *idle becomes true when it ended the job. */
+/* Gives the job to this worker, or, when that one died after its last job, to a new one: what killed it must
+ * not be blamed on a job that never began. */
+static ffl_status hand_over(const char *kind, const ffl_options *shared, worker *w, const ffl_job *job, size_t index)
+{
+    char message[128] = "";
+    for (int attempt = 0; attempt < 2; attempt++) {
+        bool sent = false;
+        if (w->pid == 0)
+            FFL_TRY(spawn_worker(kind, shared, w));
+        FFL_TRY(give_job(w, job, index, &sent));
+        if (sent)
+            return FFL_OK;
+        reap(w, message, sizeof message);
+        w->job = NO_JOB;
+    }
+    return ffl_fail(FFL_IO, "a worker took no job: it %s", message);
+}
+
+/* Handles one complete answer line; the worker is idle (NO_JOB) when it ended the job. */
 static ffl_status take_line(worker *w, const char *line, const ffl_job_listener *listener)
 {
     json_t *answer = json_loads(line, 0, NULL);
@@ -342,20 +386,17 @@ static ffl_status run_spawned(const char *kind, const ffl_options *shared, const
         size_t busy = 0;
         for (size_t i = 0; i < parallel && status == FFL_OK; i++) {
             if (workers[i].job == NO_JOB && next < count) {
-                if (workers[i].pid == 0)
-                    status = spawn_worker(kind, shared, &workers[i]);
-                if (status == FFL_OK) {
-                    if (listener->start)
-                        listener->start(listener->user, next);
-                    status = give_job(&workers[i], &jobs[next], next);
-                    next++;
-                }
+                if (listener->start)
+                    listener->start(listener->user, next);
+                status = hand_over(kind, shared, &workers[i], &jobs[next], next);
+                next++;
             }
             busy += workers[i].job != NO_JOB;
         }
         if (status != FFL_OK || busy == 0)
             break;
-        status = wait_for_workers(workers, parallel, jobs, listener);
+        if (!interrupted)
+            status = wait_for_workers(workers, parallel, jobs, listener);
         if (interrupted && status == FFL_OK)
             status = ffl_fail(FFL_INTERRUPTED, "interrupted");
         if (status != FFL_OK)
