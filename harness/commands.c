@@ -4,6 +4,7 @@
 
 const ffl_command *const ffl_commands[] = {
     &ffl_command_list,
+    &ffl_command_report,
     NULL,
 };
 

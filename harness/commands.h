@@ -5,5 +5,6 @@
 #include "harness/cli.h"
 
 extern const ffl_command ffl_command_list;
+extern const ffl_command ffl_command_report;
 
 #endif

@@ -152,6 +152,8 @@ static ffl_status start(ffl_journal *journal)
     snprintf(run.key, sizeof run.key, "run/%s", run_name());
     stamp_date(run.date, sizeof run.date);
     run.circumstances = ffl_circumstances();
+    if (run.circumstances && ffl_option_given(journal->options, FFL_OPT_SHARD))
+        json_object_set_new(run.circumstances, "shard", json_string(journal->options->value[FFL_OPT_SHARD]));
     const ffl_status status = append(journal, &run);
     ffl_record_free(&run);
     return status;

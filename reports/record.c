@@ -81,6 +81,11 @@ static const field fields[] = {
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
+const char *ffl_record_field(size_t i)
+{
+    return i < FIELDS ? fields[i].name : NULL;
+}
+
 void ffl_record_init(ffl_record *record)
 {
     *record = (ffl_record){.schema = FFL_RECORD_SCHEMA};

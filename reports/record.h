@@ -87,6 +87,9 @@ json_t *ffl_record_to_json(const ffl_record *record);
  * Unknown fields are ignored. On failure nothing is left to free. */
 ffl_status ffl_record_from_json(const json_t *json, ffl_record *record);
 
+/* Names of the fields in the order of the line, without samples_ns and circumstances; NULL past the end. */
+const char *ffl_record_field(size_t i);
+
 /* Sorts `count` durations (nanoseconds, rounded to whole ones) into the distinct form. */
 ffl_status ffl_samples_from(const double *ns, size_t count, ffl_samples *out);
 void ffl_samples_free(ffl_samples *samples);

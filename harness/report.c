@@ -1,0 +1,117 @@
+/* `fflab report`: journals to readable results. Runs no kernel. */
+#include "harness/report.h"
+#include "harness/commands.h"
+#include "harness/results.h"
+#include "reports/csv.h"
+#include "reports/gbench_json.h"
+#include "reports/markdown.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef ffl_status (*writer)(const ffl_rows *rows, FILE *file);
+
+/* Under another name first: a full disk or Ctrl-C leaves the old file or none, never half of one. */
+static ffl_status write_file(const ffl_rows *rows, const char *dir, const char *name, writer write)
+{
+    char path[FFL_PATH_MAX], draft[FFL_PATH_MAX];
+    FFL_TRY(ffl_results_path(dir, name, path));
+    char draft_name[64];
+    snprintf(draft_name, sizeof draft_name, "%s.part", name);
+    FFL_TRY(ffl_results_path(dir, draft_name, draft));
+    FILE *file = fopen(draft, "w");
+    if (!file)
+        return ffl_fail(FFL_IO, "%s: %s", draft, strerror(errno));
+    ffl_status status = write(rows, file);
+    if (status == FFL_IO)
+        ffl_fail(FFL_IO, "%s: %s", draft, ffl_error());
+    if (fclose(file) != 0 && status == FFL_OK)
+        status = ffl_fail(FFL_IO, "%s: %s", draft, strerror(errno));
+    if (status == FFL_OK && rename(draft, path) != 0)
+        status = ffl_fail(FFL_IO, "%s: %s", path, strerror(errno));
+    if (status != FFL_OK)
+        remove(draft);
+    return status;
+}
+
+static ffl_status write_all(const ffl_rows *rows, const char *dir)
+{
+    FFL_TRY(ffl_results_create(dir));
+    FFL_TRY(write_file(rows, dir, "results.csv", ffl_csv_write));
+    FFL_TRY(write_file(rows, dir, "benchmark.json", ffl_gbench_json_write));
+    return write_file(rows, dir, "report.md", ffl_markdown_write);
+}
+
+ffl_status ffl_report_make(const char *const *runs, size_t count, const char *dir)
+{
+    ffl_rows rows;
+    FFL_TRY(ffl_rows_read(runs, count, &rows));
+    ffl_status status = write_all(&rows, dir);
+    if (status == FFL_OK)
+        status = ffl_headline_print(&rows, stdout);
+    if (status == FFL_OK) {
+        for (size_t n = 0; n < rows.note_count; n++)
+            printf("note: %s\n", rows.notes[n]);
+        printf("report: %s/report.md\n", dir);
+    }
+    ffl_rows_free(&rows);
+    return status;
+}
+
+/* The folder of a run: itself, or where its journal lies. */
+static void folder_of(const char *run, char out[FFL_PATH_MAX])
+{
+    struct stat info;
+    snprintf(out, FFL_PATH_MAX, "%s", run);
+    if (stat(run, &info) == 0 && S_ISDIR(info.st_mode))
+        return;
+    char *slash = strrchr(out, '/');
+    if (slash)
+        *slash = '\0';
+    else
+        strcpy(out, ".");
+}
+
+static ffl_status run(const ffl_options *options, int *exit_code)
+{
+    char newest[FFL_PATH_MAX], dir[FFL_PATH_MAX];
+    const char *const only[] = {newest};
+    const char *const *runs = options->words;
+    size_t count = options->word_count;
+    if (count == 0) {
+        FFL_TRY(ffl_results_newest(newest));
+        runs = only;
+        count = 1;
+    }
+    if (ffl_option_given(options, FFL_OPT_OUT))
+        FFL_TRY(ffl_results_dir(options, dir));
+    else if (count == 1)
+        folder_of(runs[0], dir);
+    else
+        return ffl_fail(FFL_BAD_INPUT, "several runs: say with --out DIR where their report goes");
+    *exit_code = FFL_EXIT_GOOD;
+    return ffl_report_make(runs, count, dir);
+}
+
+static const ffl_option report_options[] = {FFL_OPT_OUT, FFL_OPT_COUNT};
+
+const ffl_command ffl_command_report = {
+    .name = "report",
+    .summary = "read the journals of finished runs and write their report",
+    .usage = "[RUN…] [--out DIR]",
+    .help =
+        "A RUN is a results folder or a journal (.jsonl); without one it is the newest results folder. "
+        "Several\n"
+        "are merged: shards of one study, or runs on several machines (never compared with each other); of "
+        "a\n"
+        "case that was run again the latest line counts. Writes report.md, results.csv and benchmark.json\n"
+        "(Google Benchmark's format, for its compare.py) beside the journal or into DIR. Runs no kernel.\n\n"
+        "Examples:\n"
+        "  fflab report\n"
+        "  fflab report shard1 shard2 shard3 --out merged\n"
+        "  fflab report reports/results/*/*.jsonl --out /tmp/all\n",
+    .options = report_options,
+    .words_max = 10000,
+    .run = run,
+};

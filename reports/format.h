@@ -1,0 +1,43 @@
+/* How numbers look in a report. Each function writes one Markdown table cell or phrase. */
+#ifndef FFL_REPORTS_FORMAT_H
+#define FFL_REPORTS_FORMAT_H
+
+#include "reports/compare.h"
+#include <stdio.h>
+
+enum { FFL_CELL = 192 };
+
+/* "812 ns", "1.23 µs", "45.6 ms": three digits; "–" when not measured. */
+void ffl_format_ns(double ns, char out[FFL_CELL]);
+
+/* "12.6 MB" in powers of ten; "–" when not measured. */
+void ffl_format_bytes(double bytes, char out[FFL_CELL]);
+
+/* "18.3x", "0.45x", "341x". */
+void ffl_format_ratio(double ratio, char out[FFL_CELL]);
+
+/* "18.3x [17.9, 18.8]", with a * when a side ran a reduced batch; "–" without a comparison. */
+void ffl_format_speedup(ffl_speedup speedup, char out[FFL_CELL]);
+
+/* Time per token with its interval: "12.6 µs [12.5, 12.8]", with a * when the batch is reduced. */
+void ffl_format_token(const ffl_row *row, char out[FFL_CELL]);
+
+/* Where a row is written: "journal.jsonl:17", or "J2:17" when there are several journals. */
+void ffl_format_source(const ffl_rows *rows, const ffl_row *row, char out[FFL_CELL]);
+
+/* "1x11" or "4095". */
+void ffl_format_shape(const ffl_row *row, char out[FFL_CELL]);
+
+/* "openblas SkylakeX", "none". */
+void ffl_format_provider(const ffl_row *row, char out[FFL_CELL]);
+
+/* "WEAK HANDICAPPED", "" without any. */
+void ffl_format_flags(const ffl_row *row, char out[FFL_CELL]);
+
+/* Text from outside inside a table cell: no bars, line ends, HTML or control characters. */
+void ffl_print_text(FILE *file, const char *text);
+
+/* The setting in words: "hot cache, batch 128, 1 thread, f32, width 768, gelu, host". */
+void ffl_print_setting(FILE *file, const ffl_row *row);
+
+#endif

@@ -1,0 +1,169 @@
+/* The answer first: the fastest FFF against the fastest dense, beside what was published. */
+#include "reports/format.h"
+#include "reports/markdown.h"
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct duel {
+    const ffl_row *fff, *dense; /* the fastest of each, NULL when none may be ranked */
+    int64_t neurons;            /* of the dense side */
+    ffl_speedup speedup;
+} duel;
+
+static duel duel_of(const ffl_rows *rows, const ffl_row *race, int64_t neurons)
+{
+    duel d = {.fff = ffl_fastest(rows, race, "fff", race->record.neurons),
+              .dense = ffl_fastest(rows, race, "ff", neurons),
+              .neurons = neurons,
+              .speedup = {.ratio = NAN}};
+    if (d.fff)
+        d.speedup = ffl_speedup_of(d.fff, d.dense);
+    return d;
+}
+
+/* All neurons against those on the paths; 4095 / 12 = 341 for 1x11. */
+static double arithmetic_limit(const ffl_row *race, int64_t neurons)
+{
+    const ffl_record *r = &race->record;
+    return (double)neurons / (double)(r->trees * (r->depth + 1));
+}
+
+static void print_side(const ffl_row *row, FILE *file)
+{
+    char time[FFL_CELL];
+    if (!row) {
+        fputs("none qualifies | – | ", file);
+        return;
+    }
+    ffl_format_token(row, time);
+    fputc('`', file);
+    ffl_print_text(file, row->record.variant);
+    fprintf(file, "` | %s | ", time);
+}
+
+static void print_duel(const ffl_rows *rows, const ffl_row *race, const duel *d, FILE *file)
+{
+    char shape[FFL_CELL], speedup[FFL_CELL], limit[FFL_CELL], fff[FFL_CELL] = "–", dense[FFL_CELL] = "–";
+    ffl_format_shape(race, shape);
+    ffl_format_speedup(d->speedup, speedup);
+    ffl_format_ratio(arithmetic_limit(race, d->neurons), limit);
+    if (d->fff)
+        ffl_format_source(rows, d->fff, fff);
+    if (d->dense)
+        ffl_format_source(rows, d->dense, dense);
+    fprintf(file, "| %s / %lld | ", shape, (long long)d->neurons);
+    ffl_print_setting(file, race);
+    fputs(" | ", file);
+    print_side(d->fff, file);
+    print_side(d->dense, file);
+    fprintf(file, "**%s** | %s | %s, %s |\n", speedup, limit, fff, dense);
+}
+
+/* "between 1.2x (batch 16384) and 18x (batch 1)" over the duels of equal size on one machine. */
+static void print_sentence(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file)
+{
+    const ffl_row *lowest = NULL, *highest = NULL;
+    ffl_speedup low = {0}, high = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (!ffl_row_is_fff(races[i]))
+            continue;
+        const duel d = duel_of(rows, races[i], races[i]->record.neurons);
+        if (!isfinite(d.speedup.ratio))
+            continue;
+        if (!lowest || d.speedup.ratio < low.ratio)
+            lowest = races[i], low = d.speedup;
+        if (!highest || d.speedup.ratio > high.ratio)
+            highest = races[i], high = d.speedup;
+    }
+    if (!lowest) {
+        fputs(
+            "**No speed-up can be stated:** no case has both an FFF and a dense row of as many neurons that\n"
+            "passed verification, ran the full batch and is not HANDICAPPED. What ran is listed below.\n\n",
+            file);
+        return;
+    }
+    char ratio[FFL_CELL], shape[FFL_CELL];
+    ffl_format_speedup(high, ratio);
+    ffl_format_shape(highest, shape);
+    fprintf(file,
+            "The fastest FFF is at best **%s** as fast as the fastest dense layer of as many neurons\n(%s, ",
+            ratio, shape);
+    ffl_print_setting(file, highest);
+    ffl_format_speedup(low, ratio);
+    ffl_format_shape(lowest, shape);
+    fprintf(file, "), at worst **%s** (%s, ", ratio, shape);
+    ffl_print_setting(file, lowest);
+    fputs(").\nBrackets: from the far ends of both 95 % intervals.\n\n", file);
+}
+
+static void print_published(FILE *file)
+{
+    fputs("Published, for comparison (arXiv:2311.10770, H=768, 1x11 against 4095 dense neurons, B=16384; its "
+          "CPU\n"
+          "figures with oneMKL):\n\n"
+          "| Claim | Speed-up |\n|---|--:|\n"
+          "| CPU, best FFF against the fastest dense baseline | 78x |\n"
+          "| CPU, level 1 FFF against the fastest dense baseline | 48x |\n"
+          "| PyTorch, batched FFF against batched dense | 40x |\n"
+          "| Limit by arithmetic, 4095 / 12 | 341x |\n\n",
+          file);
+}
+
+void ffl_markdown_headline(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file)
+{
+    print_sentence(rows, races, count, file);
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        int64_t sizes[FFL_SIZES_MAX];
+        if (!ffl_row_is_fff(races[i]))
+            continue;
+        if (!any)
+            fputs("| FFF / dense N | Case | Fastest FFF | per token | Fastest dense | per token | Speed-up | "
+                  "Limit | "
+                  "Lines |\n|---|---|---|--:|---|--:|--:|--:|---|\n",
+                  file);
+        any = true;
+        duel d = duel_of(rows, races[i], races[i]->record.neurons);
+        print_duel(rows, races[i], &d, file);
+        const size_t others = ffl_other_sizes(rows, races[i], sizes);
+        for (size_t s = 0; s < others; s++) {
+            d = duel_of(rows, races[i], sizes[s]);
+            print_duel(rows, races[i], &d, file);
+        }
+    }
+    if (any)
+        fputc('\n', file);
+    print_published(file);
+}
+
+ffl_status ffl_headline_print(const ffl_rows *rows, FILE *file)
+{
+    const ffl_row **races;
+    size_t count;
+    bool any = false;
+    FFL_TRY(ffl_races(rows, &races, &count));
+    for (size_t i = 0; i < count; i++) {
+        if (!ffl_row_is_fff(races[i]))
+            continue;
+        const duel d = duel_of(rows, races[i], races[i]->record.neurons);
+        char shape[FFL_CELL], speedup[FFL_CELL], fff[FFL_CELL], dense[FFL_CELL];
+        if (!isfinite(d.speedup.ratio))
+            continue;
+        if (!any)
+            fputs("Fastest FFF against the fastest dense layer of as many neurons, per token:\n", file);
+        any = true;
+        double fff_ns = ffl_row_token_ns(d.fff), dense_ns = ffl_row_token_ns(d.dense);
+        ffl_format_shape(races[i], shape);
+        ffl_format_speedup(d.speedup, speedup);
+        ffl_format_ns(fff_ns, fff);
+        ffl_format_ns(dense_ns, dense);
+        fprintf(file, "  %s batch %-6lld %-13s %-22s  %s %s, %s %s\n", shape,
+                (long long)races[i]->record.batch, races[i]->record.cache, speedup, d.fff->record.variant,
+                fff, d.dense->record.variant, dense);
+    }
+    if (!any)
+        fputs("No speed-up can be stated: no case has both an FFF and a dense row that may be ranked.\n",
+              file);
+    free(races);
+    return FFL_OK;
+}

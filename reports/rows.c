@@ -1,0 +1,252 @@
+#define _GNU_SOURCE
+#include "reports/rows.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { LINE_MAX_BYTES = 64 << 20 };
+
+/* Room for one more item; arrays here grow by doubling from the count alone. */
+static ffl_status grow(void *array, size_t count, size_t size)
+{
+    void **items = array;
+    if (count & (count - 1))
+        return FFL_OK;
+    void *grown = realloc(*items, (count ? 2 * count : 1) * size);
+    if (!grown)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for %zu journal lines", count);
+    *items = grown;
+    return FFL_OK;
+}
+
+static ffl_status add_text(char ***list, size_t *count, const char *text)
+{
+    FFL_TRY(grow(list, *count, sizeof **list));
+    if (!((*list)[*count] = strdup(text)))
+        return ffl_fail(FFL_NO_MEMORY, "no memory for %zu journal lines", *count);
+    ++*count;
+    return FFL_OK;
+}
+
+static ffl_status add_note(ffl_rows *rows, size_t line, const char *reason)
+{
+    char text[1600];
+    snprintf(text, sizeof text, "%.400s:%zu: %.1000s; this line is not used",
+             rows->files[rows->file_count - 1], line, reason);
+    return add_text(&rows->notes, &rows->note_count, text);
+}
+
+static ffl_status add_row(ffl_rows *rows, const ffl_row *row)
+{
+    if (strcmp(row->record.kind, "run") == 0) {
+        FFL_TRY(grow(&rows->runs, rows->run_count, sizeof *row));
+        rows->runs[rows->run_count++] = *row;
+    } else {
+        FFL_TRY(grow(&rows->value, rows->count, sizeof *row));
+        rows->value[rows->count++] = *row;
+    }
+    return FFL_OK;
+}
+
+static bool is_known_kind(const char *kind)
+{
+    return strcmp(kind, "run") == 0 || strcmp(kind, "check") == 0 || strcmp(kind, "bench") == 0;
+}
+
+static ffl_status read_line(ffl_rows *rows, size_t line, const char *text, size_t length, bool whole)
+{
+    json_error_t error;
+    ffl_row row = {.file = rows->file_count - 1, .line = line};
+    if (length == 0 || (length == 1 && text[0] == '\n'))
+        return FFL_OK;
+    if (length > LINE_MAX_BYTES)
+        return add_note(rows, line, "too long for a journal line");
+    json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    if (!json) {
+        char reason[400];
+        snprintf(reason, sizeof reason, whole ? "not JSON: %s" : "torn off: %s", error.text);
+        return add_note(rows, line, reason);
+    }
+    ffl_status status = ffl_record_from_json(json, &row.record);
+    json_decref(json);
+    if (status == FFL_NO_MEMORY)
+        return status;
+    if (status != FFL_OK)
+        return add_note(rows, line, ffl_error());
+    if (!is_known_kind(row.record.kind)) {
+        char reason[64];
+        snprintf(reason, sizeof reason, "unknown kind \"%s\"", row.record.kind);
+        status = add_note(rows, line, reason);
+    } else if (!row.record.key[0] && strcmp(row.record.kind, "run") != 0) {
+        status = add_note(rows, line, "no key");
+    } else if ((status = add_row(rows, &row)) == FFL_OK) {
+        return FFL_OK;
+    }
+    ffl_record_free(&row.record);
+    return status;
+}
+
+static ffl_status read_file(ffl_rows *rows, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return ffl_fail(FFL_BAD_INPUT, "%s: %s", path, strerror(errno));
+    ffl_status status = add_text(&rows->files, &rows->file_count, path);
+    char *text = NULL;
+    size_t capacity = 0, number = 0;
+    ssize_t length;
+    errno = 0;
+    while (status == FFL_OK && (length = getline(&text, &capacity, file)) > 0)
+        status = read_line(rows, ++number, text, (size_t)length, text[length - 1] == '\n');
+    if (status == FFL_OK && ferror(file))
+        status = ffl_fail(FFL_BAD_INPUT, "%s: %s", path, strerror(errno));
+    free(text);
+    fclose(file);
+    return status;
+}
+
+static int is_jsonl(const struct dirent *entry)
+{
+    const char *dot = strrchr(entry->d_name, '.');
+    return dot && strcmp(dot, ".jsonl") == 0;
+}
+
+static ffl_status read_folder(ffl_rows *rows, const char *dir)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/journal.jsonl", dir);
+    struct stat info;
+    if (stat(path, &info) == 0)
+        return read_file(rows, path);
+    struct dirent **entries;
+    const int count = scandir(dir, &entries, is_jsonl, alphasort);
+    if (count < 0)
+        return ffl_fail(FFL_BAD_INPUT, "%s: %s", dir, strerror(errno));
+    ffl_status status = FFL_OK;
+    if (count == 0)
+        status = ffl_fail(FFL_BAD_INPUT, "%s: no journal (*.jsonl) in this folder", dir);
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
+        if (status == FFL_OK)
+            status = read_file(rows, path);
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
+void ffl_machine_title(const json_t *circumstances, char *out, size_t size)
+{
+    const json_t *machine = json_object_get(circumstances, "machine");
+    const char *cpu = json_string_value(json_object_get(machine, "cpu"));
+    const json_int_t l3 = json_integer_value(json_object_get(machine, "l3_bytes"));
+    const json_int_t cpus = json_integer_value(json_object_get(machine, "cpus"));
+    const int used = snprintf(out, size, "%s, %lld processor%s", cpu ? cpu : "unknown machine",
+                              (long long)cpus, cpus == 1 ? "" : "s");
+    if (l3 > 0 && used > 0 && (size_t)used < size)
+        snprintf(out + used, size - (size_t)used, ", %.4g MiB L3", (double)l3 / 1048576);
+}
+
+/* Runs name the machine; their rows refer to them. */
+static ffl_status find_machines(ffl_rows *rows)
+{
+    for (size_t r = 0; r < rows->run_count; r++) {
+        char title[256];
+        size_t m = 0;
+        ffl_machine_title(rows->runs[r].record.circumstances, title, sizeof title);
+        while (m < rows->machine_count && strcmp(rows->machines[m], title) != 0)
+            m++;
+        if (m == rows->machine_count)
+            FFL_TRY(add_text(&rows->machines, &rows->machine_count, title));
+        rows->runs[r].machine = rows->machines[m];
+    }
+    for (size_t i = 0; i < rows->count; i++) {
+        ffl_row *row = &rows->value[i];
+        for (size_t r = 0; r < rows->run_count && !row->machine; r++)
+            if (strcmp(rows->runs[r].record.run, row->record.run) == 0)
+                row->machine = rows->runs[r].machine;
+        if (!row->machine)
+            row->machine = "unknown machine (the line of kind run is missing)";
+    }
+    return FFL_OK;
+}
+
+/* Dates are ISO 8601 and sort as text; within a second the later line wins. */
+static bool is_later(const ffl_row *a, const ffl_row *b)
+{
+    return strcmp(a->record.date, b->record.date) >= 0;
+}
+
+/* The later row takes the place of the earlier one, so the order of first appearance stays. */
+static ffl_status drop_superseded(ffl_rows *rows)
+{
+    json_t *seen = json_object();
+    size_t kept = 0;
+    char key[1024];
+    if (!seen)
+        return ffl_fail(FFL_NO_MEMORY, "no memory to merge journals");
+    for (size_t i = 0; i < rows->count; i++) {
+        ffl_row row = rows->value[i];
+        snprintf(key, sizeof key, "%s|%s|%s", row.record.kind, row.record.key, row.machine);
+        const json_t *place = json_object_get(seen, key);
+        if (!place) {
+            json_object_set_new(seen, key, json_integer((json_int_t)kept));
+            rows->value[kept++] = row;
+            continue;
+        }
+        ffl_row *old = &rows->value[json_integer_value(place)];
+        if (is_later(&row, old)) {
+            const ffl_row gone = *old;
+            *old = row;
+            row = gone;
+        }
+        ffl_record_free(&row.record);
+    }
+    rows->count = kept;
+    json_decref(seen);
+    return FFL_OK;
+}
+
+ffl_status ffl_rows_read(const char *const *paths, size_t count, ffl_rows *out)
+{
+    *out = (ffl_rows){0};
+    ffl_status status = FFL_OK;
+    for (size_t i = 0; i < count && status == FFL_OK; i++) {
+        struct stat info;
+        if (stat(paths[i], &info) != 0)
+            status = ffl_fail(FFL_BAD_INPUT, "%s: %s", paths[i], strerror(errno));
+        else
+            status = S_ISDIR(info.st_mode) ? read_folder(out, paths[i]) : read_file(out, paths[i]);
+    }
+    if (status == FFL_OK)
+        status = find_machines(out);
+    if (status == FFL_OK)
+        status = drop_superseded(out);
+    if (status != FFL_OK)
+        ffl_rows_free(out);
+    return status;
+}
+
+static void free_texts(char **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(list[i]);
+    free(list);
+}
+
+void ffl_rows_free(ffl_rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        ffl_record_free(&rows->value[i].record);
+    for (size_t i = 0; i < rows->run_count; i++)
+        ffl_record_free(&rows->runs[i].record);
+    free(rows->value);
+    free(rows->runs);
+    free_texts(rows->files, rows->file_count);
+    free_texts(rows->machines, rows->machine_count);
+    free_texts(rows->notes, rows->note_count);
+    *rows = (ffl_rows){0};
+}
