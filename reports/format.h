@@ -2,7 +2,7 @@
 #ifndef FFL_REPORTS_FORMAT_H
 #define FFL_REPORTS_FORMAT_H
 
-#include "reports/compare.h"
+#include "reports/speedup.h"
 #include <stdio.h>
 
 enum { FFL_CELL = 192 };

@@ -5,7 +5,7 @@
 #ifndef FFL_REPORTS_MARKDOWN_H
 #define FFL_REPORTS_MARKDOWN_H
 
-#include "reports/compare.h"
+#include "reports/speedup.h"
 #include <stdio.h>
 
 /* The whole report. FFL_IO when it could not be written. */

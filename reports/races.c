@@ -1,5 +1,5 @@
-/* Which rows are ranked against one another; see compare.h. */
-#include "reports/compare.h"
+/* Which rows are ranked against one another; see speedup.h. */
+#include "reports/speedup.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "reports/compare.h"
+#include "reports/speedup.h"
 #include <math.h>
 #include <string.h>
 

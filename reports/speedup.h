@@ -5,8 +5,8 @@
  * place, threads, class, widths, activation, batch, cache state. Within a setting a problem is a size: an
  * FFF shape together with the dense layers of as many neurons.
  */
-#ifndef FFL_REPORTS_COMPARE_H
-#define FFL_REPORTS_COMPARE_H
+#ifndef FFL_REPORTS_SPEEDUP_H
+#define FFL_REPORTS_SPEEDUP_H
 
 #include "reports/rows.h"
 
