@@ -2,6 +2,7 @@
  * Every kernel of kernels/simd against double precision: all short widths and the long odd ones, at all
  * misalignments, with operands that end (and then begin) exactly where readable memory does.
  */
+#include "cuda/activation.h"
 #include "harness/workload/random.h"
 #include "kernels/gelu.h"
 #include "tests/simd_functions.h"
@@ -196,6 +197,8 @@ Test(simd, gelu_is_exact_over_all_floats)
             } while (!isfinite(float_of(bits)) && !wrapped);
             z[n] = isfinite(float_of(bits)) ? float_of(bits) : 1.0f;
         }
+        for (size_t i = 0; i < n; i++)
+            check_gelu("device", z[i], ffl_gelu_device(z[i]));
         for (size_t s = 0; s < SETS; s++) {
             if (!ffl_machine_host()->isa[all[s]->isa])
                 continue;
@@ -240,6 +243,16 @@ Test(simd, activation_is_right_in_every_exponent_and_lane)
         cr_assert(special[3] == INFINITY && special[4] == 0.0f && special[5] == 20.0f);
     }
     fenced_free(fence);
+}
+
+/* What GPU kernels evaluate, compiled for the host. */
+Test(simd, device_gelu_keeps_zeros_and_nan)
+{
+    cr_assert(ffl_gelu_device(0.0f) == 0 && !signbit(ffl_gelu_device(0.0f)));
+    cr_assert(ffl_gelu_device(-0.0f) == 0 && signbit(ffl_gelu_device(-0.0f)));
+    cr_assert(isnan(ffl_gelu_device(NAN)));
+    cr_assert(ffl_gelu_device(INFINITY) == INFINITY && ffl_gelu_device(-INFINITY) == 0);
+    cr_assert(ffl_activate_device(FFL_RELU, -1.0f) == 0 && ffl_activate_device(FFL_RELU, 2.0f) == 2);
 }
 
 Test(simd, activate_array_takes_any_length)

@@ -1,0 +1,93 @@
+/* kernels/device.h on CUDA. The runtime is linked statically and touched only when a device is asked for. */
+#include "cuda/device.cuh"
+#include <pthread.h>
+#include <stdio.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool available;
+static char name[256], reason[512];
+
+/* Its only use: the runtime says whether this build has code for the device. */
+__global__ static void probe_kernel()
+{
+}
+
+static void probe()
+{
+    int count = 0, device = 0;
+    cudaDeviceProp properties;
+    cudaFuncAttributes attributes;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaSuccess && count == 0)
+        error = cudaErrorNoDevice;
+    if (error == cudaSuccess)
+        error = cudaGetDevice(&device);
+    if (error == cudaSuccess)
+        error = cudaGetDeviceProperties(&properties, device);
+    if (error != cudaSuccess) {
+        cudaGetLastError();
+        snprintf(reason, sizeof reason, "no CUDA device: %s (%s)", cudaGetErrorString(error),
+                 cudaGetErrorName(error));
+        return;
+    }
+    snprintf(name, sizeof name, "%s", properties.name);
+    error = cudaFuncGetAttributes(&attributes, probe_kernel);
+    if (error != cudaSuccess) {
+        cudaGetLastError();
+        snprintf(reason, sizeof reason, "%s, compute capability %d%d: %s; built for %s (-Dgpu_arch)", name,
+                 properties.major, properties.minor, cudaGetErrorString(error), FFL_GPU_ARCH);
+        return;
+    }
+    available = true;
+}
+
+bool ffl_device_available(const char **why)
+{
+    pthread_once(&once, probe);
+    *why = reason;
+    return available;
+}
+
+const char *ffl_device_name(void)
+{
+    pthread_once(&once, probe);
+    return name;
+}
+
+ffl_status ffl_cuda_fail(cudaError_t error, const char *call, const char *file, int line)
+{
+    cudaGetLastError();
+    return ffl_fail(FFL_DEVICE, "%s:%d: %s: %s (%s)", file, line, call, cudaGetErrorString(error),
+                    cudaGetErrorName(error));
+}
+
+ffl_status ffl_device_alloc(size_t bytes, void **out)
+{
+    *out = NULL;
+    FFL_CUDA_TRY(cudaMalloc(out, bytes > 0 ? bytes : 1));
+    return FFL_OK;
+}
+
+void ffl_device_free(void *buffer)
+{
+    if (buffer)
+        cudaFree(buffer);
+}
+
+ffl_status ffl_device_upload(void *device, const void *host, size_t bytes)
+{
+    FFL_CUDA_TRY(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));
+    return FFL_OK;
+}
+
+ffl_status ffl_device_download(void *host, const void *device, size_t bytes)
+{
+    FFL_CUDA_TRY(cudaMemcpy(host, device, bytes, cudaMemcpyDeviceToHost));
+    return FFL_OK;
+}
+
+ffl_status ffl_device_synchronize(void)
+{
+    FFL_CUDA_TRY(cudaDeviceSynchronize());
+    return FFL_OK;
+}

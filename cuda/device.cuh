@@ -1,0 +1,25 @@
+/* What .cu files share: CUDA's errors as ffl_status, with file, line and CUDA's own words. */
+#ifndef FFL_CUDA_DEVICE_CUH
+#define FFL_CUDA_DEVICE_CUH
+
+#include "kernels/device.h"
+#include <cuda_runtime.h>
+
+/* ffl_fail(FFL_DEVICE, …) for an error; it is also cleared, so that the next call does not report it again.
+ */
+ffl_status ffl_cuda_fail(cudaError_t error, const char *call, const char *file, int line);
+
+#define FFL_CUDA_TRY(call)                                                                                   \
+    do {                                                                                                     \
+        const cudaError_t ffl_cuda_error_ = (call);                                                          \
+        if (ffl_cuda_error_ != cudaSuccess)                                                                  \
+            return ffl_cuda_fail(ffl_cuda_error_, #call, __FILE__, __LINE__);                                \
+    } while (0)
+
+/* The stream that exec lends. */
+static inline cudaStream_t ffl_cuda_stream(const void *stream)
+{
+    return (cudaStream_t)stream;
+}
+
+#endif
