@@ -6,5 +6,6 @@
 
 extern const ffl_command ffl_command_list;
 extern const ffl_command ffl_command_report;
+extern const ffl_command ffl_command_run;
 
 #endif
