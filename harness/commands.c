@@ -1,8 +1,10 @@
 /* What the program can do: its commands, and the kinds of jobs its workers serve. */
 #include "harness/commands.h"
+#include "harness/bench/group.h"
 #include "harness/worker.h"
 
 const ffl_command *const ffl_commands[] = {
+    &ffl_command_bench,
     &ffl_command_list,
     &ffl_command_report,
     &ffl_command_run,
@@ -10,5 +12,6 @@ const ffl_command *const ffl_commands[] = {
 };
 
 const ffl_worker_kind ffl_worker_kinds[] = {
+    {"bench", ffl_bench_serve},
     {0},
 };

@@ -4,6 +4,7 @@
 
 #include "harness/cli.h"
 
+extern const ffl_command ffl_command_bench;
 extern const ffl_command ffl_command_list;
 extern const ffl_command ffl_command_report;
 extern const ffl_command ffl_command_run;

@@ -31,14 +31,13 @@ static ffl_status upload_layer(const ffl_layer *l, ffl_layer *out)
     return upload(l->b_out, l->width_out, &out->b_out);
 }
 
-ffl_status ffl_instance_new(const ffl_variant *variant, const ffl_layer *layer, size_t max_tokens, int threads,
-                            ffl_instance *out)
+ffl_status ffl_instance_prepare(const ffl_variant *variant, const ffl_layer *layer, size_t max_tokens, int threads,
+                                ffl_instance *out)
 {
     *out = (ffl_instance){.plan = {.variant = variant, .layer = layer, .max_tokens = max_tokens, .threads = threads},
                           .exec = {.threads = threads}};
-    const bool cuda = variant->place == FFL_CUDA;
     ffl_status status = FFL_OK;
-    if (cuda) {
+    if (variant->place == FFL_CUDA) {
         status = upload_layer(layer, &out->device_layer);
         out->plan.layer = &out->device_layer;
     }
@@ -46,20 +45,28 @@ ffl_status ffl_instance_new(const ffl_variant *variant, const ffl_layer *layer, 
         const double start = now_ns();
         status = variant->prepare(out->plan.layer, ffl_machine_host(), &out->plan);
         out->pack_ns = now_ns() - start;
-        if (status != FFL_OK)
-            out->plan.variant = NULL; /* nothing to release */
-    }
-    if (status == FFL_OK && out->plan.scratch_bytes) {
-        if (cuda)
-            status = ffl_device_alloc(out->plan.scratch_bytes, &out->exec.scratch);
-        else if (!(out->exec.scratch = ffl_alloc(out->plan.scratch_bytes)))
-            status = FFL_NO_MEMORY;
     }
     if (status != FFL_OK) {
-        if (cuda)
+        out->plan.variant = NULL; /* nothing to release */
+        if (variant->place == FFL_CUDA)
             out->plan.layer = &out->device_layer;
         ffl_instance_free(out);
     }
+    return status;
+}
+
+ffl_status ffl_instance_new(const ffl_variant *variant, const ffl_layer *layer, size_t max_tokens, int threads,
+                            ffl_instance *out)
+{
+    FFL_TRY(ffl_instance_prepare(variant, layer, max_tokens, threads, out));
+    const size_t bytes = out->plan.scratch_bytes;
+    ffl_status status = FFL_OK;
+    if (bytes && variant->place == FFL_CUDA)
+        status = ffl_device_alloc(bytes, &out->exec.scratch);
+    else if (bytes && !(out->exec.scratch = ffl_alloc(bytes)))
+        status = FFL_NO_MEMORY;
+    if (status != FFL_OK)
+        ffl_instance_free(out);
     return status;
 }
 

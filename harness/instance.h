@@ -18,6 +18,11 @@ typedef struct ffl_instance {
 ffl_status ffl_instance_new(const ffl_variant *variant, const ffl_layer *layer, size_t max_tokens, int threads,
                             ffl_instance *out);
 
+/* The same without scratch: the caller lends exec.scratch (plan.scratch_bytes; one buffer serves any number of
+ * instances, one run at a time) and takes it back (NULL) before ffl_instance_free. Host variants only. */
+ffl_status ffl_instance_prepare(const ffl_variant *variant, const ffl_layer *layer, size_t max_tokens, int threads,
+                                ffl_instance *out);
+
 /* Runs on host rows; for CUDA uploads x, runs, waits, downloads y. */
 ffl_status ffl_instance_run(const ffl_instance *instance, const float *x, size_t ldx, float *y, size_t ldy,
                             size_t tokens);

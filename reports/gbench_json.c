@@ -33,7 +33,7 @@ static json_t *context_json(const ffl_rows *rows)
 /* What every line of a case starts with. `suffix` is "" or "_median". */
 static json_t *line_json(const ffl_row *row, size_t family, const char *suffix, const char *type)
 {
-    char name[400];
+    char name[sizeof row->record.key + 16];
     snprintf(name, sizeof name, "%s%s", row->record.key, suffix);
     return json_pack("{s:s, s:I, s:i, s:s, s:s, s:I}", "name", name, "family_index", (json_int_t)family,
                      "per_family_instance_index", 0, "run_name", row->record.key, "run_type", type, "threads",

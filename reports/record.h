@@ -26,12 +26,12 @@ typedef struct ffl_samples {
 
 typedef struct ffl_record {
     int64_t schema;
-    char kind[12];     /* "run", "check", "bench" */
-    char run[48];      /* identity of the invocation that wrote it */
-    char key[320];     /* identity of the case: --resume skips keys that are there */
-    char group[256];   /* bench: rows of one group were timed interleaved and may be compared */
-    char command[512]; /* repeats exactly this row */
-    char date[32];     /* UTC, ISO 8601 */
+    char kind[12];      /* "run", "check", "bench" */
+    char run[48];       /* identity of the invocation that wrote it */
+    char key[640];      /* identity of the case: --resume skips keys that are there */
+    char group[480];    /* bench: rows of one group were timed interleaved and may be compared */
+    char command[1024]; /* repeats exactly this row */
+    char date[32];      /* UTC, ISO 8601 */
 
     /* the variant */
     char variant[64], operation[8], family[12], library[12], isa[16], clazz[8], place[8];
@@ -40,10 +40,11 @@ typedef struct ffl_record {
     /* the case */
     char shape[32]; /* "1x11" or "dense" */
     int64_t trees, depth, neurons, width_in, width_out;
-    char activation[8], fixture[160], routing[64], cache[16];
+    char activation[8], fixture[160], routing[272], cache[16];
     int64_t batch;  /* asked for */
     int64_t tokens; /* per call; fewer than batch when a full call would take too long: never ranked with full ones */
     int64_t threads;
+    char cpus[64];  /* processors the measuring process was bound to, "" when to none */
     uint64_t seed;
 
     /* verification */
@@ -61,6 +62,7 @@ typedef struct ffl_record {
     double min_ns, mean_ns, p99_ns;
     double ns_per_token;
     ffl_samples samples;
+    double clock_ns;            /* least time between two readings of the clock: part of every sample */
     double pack_ns, pack_bytes; /* prepare, reported apart */
 
     /* work and roofs */

@@ -1,0 +1,200 @@
+/* `fflab bench`: times variants against each other, group by group. */
+#include "harness/bench/conduct.h"
+#include "harness/bench/gbench.h"
+#include "harness/bench/table.h"
+#include "harness/commands.h"
+#include "harness/files/npy.h"
+#include "harness/machine.h"
+#include "reports/gbench_json.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double default_timeout = 300;
+
+/* A file of recorded inputs is read before anything runs. */
+static ffl_status check_recorded(const ffl_group *group)
+{
+    ffl_routing routing;
+    ffl_npy npy;
+    FFL_TRY(ffl_routing_parse(group->routing, &routing));
+    if (routing.kind != FFL_RECORDED)
+        return FFL_OK;
+    FFL_TRY(ffl_npy_read_as(routing.file, "--routing", FFL_NPY_F32, 2, &npy));
+    const size_t width = npy.shape[1];
+    ffl_npy_free(&npy);
+    if (width != group->tree.width_in)
+        return ffl_fail(FFL_BAD_INPUT, "--routing %s: rows of %zu elements, the layer takes %zu",
+                        group->routing, width, group->tree.width_in);
+    return FFL_OK;
+}
+
+static ffl_status validate(const ffl_options *options)
+{
+    ffl_flags flags;
+    ffl_group_list groups;
+    double seconds;
+    FFL_TRY(ffl_option_duration(options, FFL_OPT_BUDGET, 0, &seconds));
+    FFL_TRY(ffl_option_duration(options, FFL_OPT_TIMEOUT, default_timeout, &seconds));
+    FFL_TRY(ffl_flags_parse(options, &flags));
+    ffl_status status = ffl_groups_from_options(options, &flags, &groups);
+    ffl_flags_free(&flags);
+    if (status != FFL_OK)
+        return status;
+    for (size_t g = 0; g < groups.count && status == FFL_OK; g++)
+        if (g == 0 || strcmp(groups.value[g].routing, groups.value[g - 1].routing) != 0)
+            status = check_recorded(&groups.value[g]);
+    ffl_groups_free(&groups);
+    return status;
+}
+
+/* --resume: a group whose every row is in the journal is done; any other runs whole, for its rows are
+ * comparable only when they ran together. */
+static size_t drop_finished(const ffl_journal *journal, ffl_group_list *groups)
+{
+    size_t kept = 0;
+    const size_t before = groups->count;
+    for (size_t g = 0; g < before; g++) {
+        ffl_group *group = &groups->value[g];
+        bool done = true;
+        for (size_t i = 0; i < group->row_count && done; i++) {
+            char key[768];
+            ffl_group_row_name(group, &group->rows[i], key, sizeof key);
+            done = ffl_journal_has(journal, key);
+        }
+        if (done)
+            ffl_group_free(group);
+        else
+            groups->value[kept++] = *group;
+    }
+    groups->count = kept;
+    return before - kept;
+}
+
+static void show(void *user, const ffl_group *group, const ffl_rows *all, size_t first, size_t count)
+{
+    (void)user;
+    ffl_table_print(group, all, first, count);
+}
+
+/* Google Benchmark's JSON of this invocation, whatever number of workers it took. */
+static ffl_status write_gbench_json(const char *path, ffl_rows *rows)
+{
+    ffl_row *run = calloc(1, sizeof *run);
+    FILE *file = run ? fopen(path, "w") : NULL;
+    if (!file) {
+        free(run);
+        return ffl_fail(FFL_IO, "--benchmark_out=%s: %s", path, strerror(errno));
+    }
+    ffl_record_init(&run->record);
+    strcpy(run->record.kind, "run");
+    run->record.circumstances = ffl_circumstances();
+    run->machine = "";
+    rows->runs = run;
+    rows->run_count = 1;
+    ffl_status status = ffl_gbench_json_write(rows, file);
+    if (fclose(file) != 0 && status == FFL_OK)
+        status = ffl_fail(FFL_IO, "--benchmark_out=%s: %s", path, strerror(errno));
+    return status;
+}
+
+static int exit_code_of(const ffl_options *options, const ffl_outcome *outcome, size_t resumed)
+{
+    if (outcome->failed)
+        return FFL_EXIT_FAILED;
+    if (outcome->timed == 0 && resumed == 0)
+        return FFL_EXIT_NOTHING_RAN;
+    if (outcome->questionable && ffl_option_given(options, FFL_OPT_STRICT))
+        return FFL_EXIT_STRICT;
+    return FFL_EXIT_GOOD;
+}
+
+static ffl_status run_groups(const ffl_options *options, const ffl_flags *flags, ffl_group_list *groups,
+                             int *exit_code)
+{
+    const bool json = ffl_option_given(options, FFL_OPT_JSON);
+    ffl_conduct conduct = {.options = options, .show = json ? NULL : show};
+    ffl_outcome outcome;
+    FFL_TRY(ffl_option_duration(options, FFL_OPT_BUDGET, 0, &conduct.budget));
+    FFL_TRY(ffl_option_duration(options, FFL_OPT_TIMEOUT, default_timeout, &conduct.timeout));
+    FFL_TRY(ffl_journal_open(options, &conduct.journal));
+    const size_t resumed = drop_finished(conduct.journal, groups);
+    ffl_status status = ffl_conduct_run(&conduct, groups, &outcome);
+    /* An interrupted run hands over what it has, in every form that was asked for. */
+    const bool keep = status == FFL_OK || status == FFL_INTERRUPTED;
+    if (keep && flags->out) {
+        const ffl_status written = write_gbench_json(flags->out, &outcome.all);
+        status = status == FFL_OK ? written : status;
+    }
+    if (keep && json) {
+        const ffl_status written = ffl_table_print_json(&outcome.all);
+        status = status == FFL_OK ? written : status;
+    } else if (keep) {
+        if (resumed)
+            printf("\n%zu group%s were in the journal already\n", resumed, resumed == 1 ? "" : "s");
+        printf("\njournal: %s/journal.jsonl\n", ffl_journal_dir(conduct.journal));
+    }
+    *exit_code = exit_code_of(options, &outcome, resumed);
+    ffl_outcome_free(&outcome);
+    const ffl_status closed = ffl_journal_close(conduct.journal);
+    return status == FFL_OK ? closed : status;
+}
+
+static ffl_status run(const ffl_options *options, int *exit_code)
+{
+    const char *why;
+    ffl_flags flags;
+    ffl_group_list groups;
+    if (!ffl_gbench_available(&why)) {
+        fprintf(stderr, "fflab: bench: %s\n", why);
+        *exit_code = FFL_EXIT_NOTHING_RAN;
+        return FFL_OK;
+    }
+    FFL_TRY(ffl_flags_parse(options, &flags));
+    ffl_status status = ffl_groups_from_options(options, &flags, &groups);
+    if (status == FFL_OK) {
+        status = run_groups(options, &flags, &groups, exit_code);
+        ffl_groups_free(&groups);
+    }
+    ffl_flags_free(&flags);
+    return status;
+}
+
+static const ffl_option bench_options[] = {
+    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE,  FFL_OPT_PLUGIN,       FFL_OPT_TREE,
+    FFL_OPT_NEURONS, FFL_OPT_WIDTH,    FFL_OPT_WIDTH_OUT,    FFL_OPT_ACTIVATION,
+    FFL_OPT_PRESET,  FFL_OPT_BATCH,    FFL_OPT_THREADS,      FFL_OPT_CLASS,
+    FFL_OPT_ROUTING, FFL_OPT_CACHE,    FFL_OPT_CPUS,         FFL_OPT_SEED,
+    FFL_OPT_BUDGET,  FFL_OPT_OUT,      FFL_OPT_JSON,         FFL_OPT_RESUME,
+    FFL_OPT_SHARD,   FFL_OPT_FULL,     FFL_OPT_STRICT,       FFL_OPT_IN_PROCESS,
+    FFL_OPT_TIMEOUT, FFL_OPT_PROBLEMS, FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_COUNT,
+};
+
+const ffl_command ffl_command_bench = {
+    .name = "bench",
+    .summary = "time variants against each other and against dense",
+    .usage = "[OPTIONS] [-- GOOGLE BENCHMARK FLAGS]",
+    .help =
+        "Times every selected variant on the tree and on the dense layers of as many neurons, group by "
+        "group: one\n"
+        "shape, batch, routing, cache state, class and number of threads each. Rows of a group run "
+        "interleaved;\n"
+        "what the timed calls wrote is verified, and what does not pass is not ranked. Two speed-ups are\n"
+        "shown: against the dense variant of the same level (family and library), and against the fastest\n"
+        "dense variant. How it measures: harness/bench/README.md.\n\n"
+        "After -- come flags of Google Benchmark: --benchmark_min_time=SECONDS (of a repetition),\n"
+        "--benchmark_repetitions=N, --benchmark_filter=REGEX, --benchmark_out=FILE.json,\n"
+        "--benchmark_enable_random_interleaving=false.\n\n"
+        "Examples:\n"
+        "  fflab bench --batch 1,128\n"
+        "  fflab bench --tree 1x11 -v '*blas3*' -v 'fff_*' --cache hot,weights-cold\n"
+        "  fflab bench --routing uniform,zipf:1,single -v 'fff_*' --budget 2m --out results/routing\n"
+        "  fflab bench --out results/routing --resume\n"
+        "  fflab bench -- --benchmark_min_time=0.1 --benchmark_repetitions=5 --benchmark_out=out.json\n",
+    .options = bench_options,
+    .takes_pass = true,
+    .validate = validate,
+    .run = run,
+};

@@ -1,0 +1,235 @@
+#include "harness/bench/conduct.h"
+#include "harness/bench/clock.h"
+#include "harness/check/judge.h"
+#include "harness/progress.h"
+#include "harness/worker.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Timed calls of a row, without a budget; and its limits with one. */
+static const double row_seconds = 0.25, row_seconds_min = 0.005, row_seconds_max = 5;
+/* Share of a budget that goes to timed calls; the rest is preparation, probes, sweeps and judging. */
+static const double timed_share = 0.5;
+
+typedef struct pending {
+    size_t group; /* index into the groups */
+    json_t *request;
+    size_t at;        /* row at work, or the number of rows before the first one */
+    ffl_record *rows; /* of the group; a row has a verdict once it is over */
+} pending;
+
+typedef struct state {
+    const ffl_conduct *conduct;
+    ffl_group_list *groups;
+    ffl_outcome *out;
+    pending *jobs;
+    size_t count;
+    ffl_progress *progress;
+    double start, done, total; /* rows */
+} state;
+
+static void free_rows(ffl_record *rows, size_t count)
+{
+    for (size_t i = 0; rows && i < count; i++)
+        ffl_record_free(&rows[i]);
+    free(rows);
+}
+
+/* ---- While a group runs ---- */
+
+/* The time left is shared by the rows left. */
+static void start(void *user, size_t index)
+{
+    state *s = user;
+    double seconds = row_seconds;
+    if (s->conduct->budget > 0) {
+        const double left = s->conduct->budget - 1e-9 * (ffl_clock_ns() - s->start);
+        seconds = timed_share * left / (s->total - s->done > 1 ? s->total - s->done : 1);
+        seconds = seconds < row_seconds_min ? row_seconds_min : seconds;
+        seconds = seconds > row_seconds_max ? row_seconds_max : seconds;
+    }
+    json_object_set_new(s->jobs[index].request, "row_seconds", json_real(seconds));
+}
+
+static ffl_status take_record(state *s, pending *job, const json_t *line)
+{
+    const ffl_group *group = &s->groups->value[job->group];
+    const json_int_t row = json_integer_value(json_object_get(line, "row"));
+    if (row < 0 || (size_t)row >= group->row_count)
+        return ffl_fail(FFL_INTERNAL, "a worker answered for a row that is not there");
+    ffl_record_free(&job->rows[row]);
+    ffl_record_init(&job->rows[row]);
+    return ffl_record_from_json(json_object_get(line, "record"), &job->rows[row]);
+}
+
+static ffl_status answer(void *user, size_t index, const json_t *line)
+{
+    state *s = user;
+    pending *job = &s->jobs[index];
+    const ffl_group *group = &s->groups->value[job->group];
+    if (json_object_get(line, "record"))
+        return take_record(s, job, line);
+    const json_int_t at = json_integer_value(json_object_get(line, "at"));
+    if (at < 0 || (size_t)at >= group->row_count)
+        return ffl_fail(FFL_INTERNAL, "a worker answered for a row that is not there");
+    job->at = (size_t)at;
+    char label[768];
+    ffl_group_row_name(group, &group->rows[at], label, sizeof label);
+    const double part = json_number_value(json_object_get(line, "part"));
+    ffl_progress_show(s->progress, s->done + part * (double)group->row_count, label);
+    return FFL_OK;
+}
+
+/* ---- When a group is over ---- */
+
+static void count_row(ffl_outcome *out, const ffl_record *r)
+{
+    static const ffl_verdict bad[] = {FFL_SUSPECT, FFL_FAILED, FFL_CRASHED, FFL_TIMEOUT};
+    out->rows++;
+    out->timed += r->calls > 0;
+    bool failed = r->implausible;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        failed = failed || strcmp(r->verdict, ffl_verdict_name(bad[i])) == 0;
+    out->failed += failed;
+    out->questionable += r->weak || r->handicapped;
+}
+
+static ffl_status finish_group(state *s, pending *job)
+{
+    const ffl_group *group = &s->groups->value[job->group];
+    ffl_rows *all = &s->out->all;
+    ffl_row *grown = realloc(all->value, (all->count + group->row_count) * sizeof *grown);
+    if (!grown)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for the results");
+    all->value = grown;
+    const size_t first = all->count;
+    for (size_t i = 0; i < group->row_count; i++) {
+        FFL_TRY(ffl_journal_write(s->conduct->journal, &job->rows[i]));
+        count_row(s->out, &job->rows[i]);
+        all->value[all->count++] = (ffl_row){.record = job->rows[i], .machine = ""};
+        ffl_record_init(&job->rows[i]); /* what it owned went along */
+    }
+    FFL_TRY(ffl_journal_flush(s->conduct->journal));
+    s->done += (double)group->row_count;
+    if (s->conduct->show) {
+        ffl_progress_clear(s->progress);
+        s->conduct->show(s->conduct->user, group, all, first, group->row_count);
+    }
+    return FFL_OK;
+}
+
+/* The row at work takes the blame and stays out; before the first row was at work, all rows share it. */
+static void blame(ffl_group *group, pending *job, ffl_job_end end, const char *message)
+{
+    const ffl_verdict verdict = end == FFL_JOB_TIMEOUT ? FFL_TIMEOUT : FFL_CRASHED;
+    const bool known = job->at < group->row_count;
+    for (size_t i = 0; i < group->row_count; i++) {
+        if (group->rows[i].left_out || (known && i != job->at))
+            continue;
+        ffl_record *r = &job->rows[i];
+        ffl_record_free(r);
+        ffl_group_record(group, &group->rows[i], r);
+        snprintf(r->verdict, sizeof r->verdict, "%s", ffl_verdict_name(verdict));
+        snprintf(r->reason, sizeof r->reason, "%s%s", message, known ? "" : " before any variant ran");
+        group->rows[i].left_out = true;
+    }
+}
+
+static bool anything_left(const ffl_group *group)
+{
+    for (size_t i = 0; i < group->row_count; i++)
+        if (!group->rows[i].left_out)
+            return true;
+    return false;
+}
+
+static ffl_status end(void *user, size_t index, ffl_job_end how, const char *message)
+{
+    state *s = user;
+    pending *job = &s->jobs[index];
+    ffl_group *group = &s->groups->value[job->group];
+    if (how != FFL_JOB_DONE) {
+        blame(group, job, how, message);
+        if (anything_left(group))
+            return FFL_OK; /* its turn comes again in the next round */
+    }
+    const ffl_status status = finish_group(s, job);
+    free_rows(job->rows, group->row_count);
+    job->rows = NULL;
+    return status;
+}
+
+/* ---- Rounds ---- */
+
+static ffl_status run_round(state *s)
+{
+    ffl_job *jobs = calloc(s->count + 1, sizeof *jobs);
+    ffl_status status = jobs ? FFL_OK : ffl_fail(FFL_NO_MEMORY, "no memory for the jobs");
+    for (size_t i = 0; i < s->count && status == FFL_OK; i++) {
+        const ffl_group *group = &s->groups->value[s->jobs[i].group];
+        s->jobs[i].at = group->row_count;
+        s->jobs[i].request = ffl_group_to_json(group);
+        jobs[i] = (ffl_job){.request = s->jobs[i].request, .timeout_s = s->conduct->timeout};
+        if (!s->jobs[i].request)
+            status = ffl_fail(FFL_NO_MEMORY, "no memory for the jobs");
+    }
+    /* One at a time: a second worker would be measured too. */
+    const size_t parallel = ffl_option_given(s->conduct->options, FFL_OPT_IN_PROCESS) ? 0 : 1;
+    const ffl_job_listener listener = {.user = s, .answer = answer, .end = end, .start = start};
+    if (status == FFL_OK)
+        status = ffl_jobs_run("bench", s->conduct->options, jobs, s->count, parallel, &listener);
+    for (size_t i = 0; i < s->count; i++) {
+        json_decref(s->jobs[i].request);
+        s->jobs[i].request = NULL;
+    }
+    free(jobs);
+    return status;
+}
+
+static ffl_status make_jobs(state *s)
+{
+    s->jobs = calloc(s->groups->count + 1, sizeof *s->jobs);
+    if (!s->jobs)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for the jobs");
+    for (size_t g = 0; g < s->groups->count; g++) {
+        const ffl_group *group = &s->groups->value[g];
+        pending *job = &s->jobs[s->count++];
+        *job = (pending){.group = g, .rows = calloc(group->row_count, sizeof *job->rows)};
+        if (!job->rows)
+            return ffl_fail(FFL_NO_MEMORY, "no memory for the records");
+        for (size_t i = 0; i < group->row_count; i++)
+            ffl_record_init(&job->rows[i]);
+        s->total += (double)group->row_count;
+    }
+    return FFL_OK;
+}
+
+ffl_status ffl_conduct_run(const ffl_conduct *conduct, ffl_group_list *groups, ffl_outcome *out)
+{
+    *out = (ffl_outcome){0};
+    state s = {.conduct = conduct, .groups = groups, .out = out, .start = ffl_clock_ns()};
+    ffl_status status = make_jobs(&s);
+    s.progress = ffl_progress_new("timing", s.total);
+    while (status == FFL_OK && s.count > 0) {
+        status = run_round(&s);
+        size_t left = 0;
+        for (size_t i = 0; i < s.count && status == FFL_OK; i++)
+            if (s.jobs[i].rows)
+                s.jobs[left++] = s.jobs[i];
+        if (status == FFL_OK)
+            s.count = left;
+    }
+    for (size_t i = 0; i < s.count; i++)
+        free_rows(s.jobs[i].rows, groups->value[s.jobs[i].group].row_count);
+    free(s.jobs);
+    ffl_progress_clear(s.progress);
+    ffl_progress_free(s.progress);
+    return status;
+}
+
+void ffl_outcome_free(ffl_outcome *outcome)
+{
+    ffl_rows_free(&outcome->all);
+    *outcome = (ffl_outcome){0};
+}

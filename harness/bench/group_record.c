@@ -1,0 +1,88 @@
+/* What a group and its rows are called, and the part of a record that is known before anything ran. */
+#include "harness/bench/groups.h"
+#include "harness/registry.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char *cache_name(const ffl_group *group)
+{
+    return group->cold ? "weights-cold" : "hot";
+}
+
+static const char *activation_name(const ffl_layer *layer)
+{
+    return layer->activation == FFL_RELU ? "relu" : "gelu";
+}
+
+static size_t depth_of(const ffl_layer *tree)
+{
+    return tree->levels - 1;
+}
+
+static void group_name(const ffl_group *g, char *out, size_t size)
+{
+    const ffl_layer *tree = &g->tree;
+    snprintf(out, size, "%zux%zu/width:%zu:%zu/%s/batch:%zu/%s/%s/%s/threads:%d/seed:%llu%s", tree->trees,
+             depth_of(tree), tree->width_in, tree->width_out, activation_name(tree), g->batch, g->routing,
+             cache_name(g), ffl_type_name(g->clazz), g->threads, (unsigned long long)g->seed,
+             g->full ? "/full" : "");
+}
+
+void ffl_group_row_name(const ffl_group *group, const ffl_group_row *row, char *out, size_t size)
+{
+    char name[512];
+    group_name(group, name, sizeof name);
+    snprintf(out, size, "%s/neurons:%zu/%s", row->variant->name, row->shape.neurons, name);
+}
+
+static void fill_variant(const ffl_variant *v, ffl_record *out)
+{
+    snprintf(out->variant, sizeof out->variant, "%s", v->name);
+    snprintf(out->operation, sizeof out->operation, "%s", v->operation == FFL_FFF ? "fff" : "ff");
+    snprintf(out->family, sizeof out->family, "%s", ffl_family_name(v->family));
+    snprintf(out->library, sizeof out->library, "%s", ffl_library_name(v->library));
+    snprintf(out->isa, sizeof out->isa, "%s", ffl_isa_name(v->isa));
+    snprintf(out->clazz, sizeof out->clazz, "%s", ffl_variant_class(v));
+    snprintf(out->place, sizeof out->place, "%s", v->place == FFL_CUDA ? "cuda" : "host");
+}
+
+static void fill_case(const ffl_group *g, const ffl_layer *shape, ffl_record *out)
+{
+    const bool tree = shape->operation == FFL_FFF;
+    if (tree)
+        snprintf(out->shape, sizeof out->shape, "%zux%zu", shape->trees, depth_of(shape));
+    else
+        snprintf(out->shape, sizeof out->shape, "dense");
+    out->trees = tree ? (int64_t)shape->trees : 0;
+    out->depth = tree ? (int64_t)depth_of(shape) : 0;
+    out->neurons = (int64_t)shape->neurons;
+    out->width_in = (int64_t)shape->width_in;
+    out->width_out = (int64_t)shape->width_out;
+    snprintf(out->activation, sizeof out->activation, "%s", activation_name(shape));
+    snprintf(out->routing, sizeof out->routing, "%s", g->routing);
+    snprintf(out->cache, sizeof out->cache, "%s", cache_name(g));
+    snprintf(out->cpus, sizeof out->cpus, "%s", g->cpus);
+    out->batch = (int64_t)g->batch;
+    out->threads = g->threads;
+    out->seed = g->seed;
+}
+
+void ffl_group_record(const ffl_group *g, const ffl_group_row *row, ffl_record *out)
+{
+    ffl_record_init(out);
+    strcpy(out->kind, "bench");
+    fill_variant(row->variant, out);
+    fill_case(g, &row->shape, out);
+    const ffl_layer *tree = &g->tree;
+    group_name(g, out->group, sizeof out->group);
+    ffl_group_row_name(g, row, out->key, sizeof out->key);
+    char neurons[32] = "";
+    if (row->shape.operation == FFL_FF)
+        snprintf(neurons, sizeof neurons, " --neurons %zu", row->shape.neurons);
+    snprintf(out->command, sizeof out->command,
+             "fflab bench -v %s --tree %zux%zu%s --width %zu --width-out %zu --activation %s --batch %zu "
+             "--routing %s --cache %s --threads %d --seed %llu%s",
+             row->variant->name, tree->trees, depth_of(tree), neurons, tree->width_in, tree->width_out,
+             activation_name(tree), g->batch, g->routing, cache_name(g), g->threads,
+             (unsigned long long)g->seed, g->words);
+}

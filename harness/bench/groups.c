@@ -1,0 +1,235 @@
+/* From options to groups. */
+#include "harness/bench/groups.h"
+#include "harness/bench/pin.h"
+#include "harness/registry.h"
+#include "harness/workload/shapes.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH_MAX = 1 << 22, THREADS_MAX = 1024, GROUPS_MAX = 100000 };
+
+/* The lists whose product the groups are. */
+typedef struct axes {
+    ffl_shape_list shapes;
+    ffl_size_list batches, threads;
+    ffl_word_list routings;
+    bool states[2]; /* hot, cold */
+    bool classes[FFL_TYPE_COUNT];
+} axes;
+
+static const char *const cache_names[] = {"hot", "weights-cold"};
+
+static ffl_status read_caches(const ffl_options *options, axes *out)
+{
+    ffl_word_list words;
+    FFL_TRY(ffl_option_words(options, FFL_OPT_CACHE, "hot", &words));
+    for (size_t i = 0; i < words.count; i++) {
+        size_t state = 0;
+        while (state < 2 && strcmp(words.value[i], cache_names[state]) != 0)
+            state++;
+        if (state == 2)
+            return ffl_fail(FFL_BAD_INPUT, "--cache %s: expected hot or weights-cold", words.value[i]);
+        out->states[state] = true;
+    }
+    return FFL_OK;
+}
+
+/* Without --class: every class that a selected variant has. */
+static ffl_status read_classes(const ffl_options *options, axes *out)
+{
+    if (!ffl_option_given(options, FFL_OPT_CLASS)) {
+        for (size_t i = 0; i < ffl_registry_count(); i++)
+            if (ffl_option_selects(options, ffl_registry_at(i)))
+                out->classes[ffl_registry_at(i)->contract.weights] = true;
+        return FFL_OK;
+    }
+    ffl_word_list words;
+    FFL_TRY(ffl_option_words(options, FFL_OPT_CLASS, "f32", &words));
+    for (size_t i = 0; i < words.count; i++) {
+        size_t type = 0;
+        while (type < FFL_TYPE_COUNT && strcmp(words.value[i], ffl_type_name((ffl_type)type)) != 0)
+            type++;
+        if (type == FFL_TYPE_COUNT)
+            return ffl_fail(FFL_BAD_INPUT, "--class %s: expected f32, tf32, bf16, f16 or int8",
+                            words.value[i]);
+        out->classes[type] = true;
+    }
+    return FFL_OK;
+}
+
+static ffl_status read_axes(const ffl_options *options, axes *out)
+{
+    ffl_routing routing;
+    *out = (axes){0};
+    FFL_TRY(ffl_shapes_from_options(options, &out->shapes));
+    FFL_TRY(ffl_option_size_list(options, FFL_OPT_BATCH, 1, BATCH_MAX, "1,16,128,1024,16384", &out->batches));
+    FFL_TRY(ffl_option_size_list(options, FFL_OPT_THREADS, 1, THREADS_MAX, "1", &out->threads));
+    FFL_TRY(ffl_option_words(options, FFL_OPT_ROUTING, "uniform", &out->routings));
+    for (size_t i = 0; i < out->routings.count; i++) {
+        FFL_TRY(ffl_routing_parse(out->routings.value[i], &routing));
+        if (strlen(out->routings.value[i]) >= sizeof((ffl_group *)0)->routing)
+            return ffl_fail(FFL_BAD_INPUT, "--routing %s: longer than %zu characters", out->routings.value[i],
+                            sizeof((ffl_group *)0)->routing - 1);
+    }
+    FFL_TRY(read_caches(options, out));
+    return read_classes(options, out);
+}
+
+static ffl_status add_row(ffl_group *group, const ffl_flags *flags, const ffl_variant *variant,
+                          const ffl_layer *shape)
+{
+    const ffl_group_row row = {.variant = variant, .shape = *shape};
+    char name[768];
+    ffl_group_row_name(group, &row, name, sizeof name);
+    if (!ffl_flags_select(flags, name))
+        return FFL_OK;
+    ffl_group_row *grown = realloc(group->rows, (group->row_count + 1) * sizeof *grown);
+    if (!grown)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for the rows of a group");
+    group->rows = grown;
+    group->rows[group->row_count++] = row;
+    return FFL_OK;
+}
+
+static ffl_status add_rows(ffl_group *group, const ffl_options *options, const ffl_flags *flags,
+                           const ffl_shape_case *shapes)
+{
+    for (size_t i = 0; i < ffl_registry_count(); i++) {
+        const ffl_variant *v = ffl_registry_at(i);
+        if (v->contract.weights != group->clazz || !ffl_option_selects(options, v))
+            continue;
+        if (v->operation == FFL_FFF)
+            FFL_TRY(add_row(group, flags, v, &shapes->tree));
+        for (size_t d = 0; v->operation == FFL_FF && d < shapes->dense_count; d++)
+            FFL_TRY(add_row(group, flags, v, &shapes->dense[d]));
+    }
+    return FFL_OK;
+}
+
+static ffl_status add_group(ffl_group_list *list, const ffl_group *head, const ffl_options *options,
+                            const ffl_flags *flags, const ffl_shape_case *shapes)
+{
+    if (list->count == GROUPS_MAX)
+        return ffl_fail(FFL_BAD_INPUT, "more than %d groups: fewer shapes, batches or routings", GROUPS_MAX);
+    ffl_group group = *head;
+    const ffl_status status = add_rows(&group, options, flags, shapes);
+    ffl_group *grown =
+        status == FFL_OK && group.row_count ? realloc(list->value, (list->count + 1) * sizeof *grown) : NULL;
+    if (grown) {
+        list->value = grown;
+        list->value[list->count++] = group;
+        return FFL_OK;
+    }
+    const bool empty = group.row_count == 0;
+    ffl_group_free(&group);
+    if (status != FFL_OK || empty)
+        return status;
+    return ffl_fail(FFL_NO_MEMORY, "no memory for the groups");
+}
+
+/* What the repeat command of every row needs beside the axes. */
+static ffl_status extra_words(const ffl_options *options, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < options->list_count[FFL_OPT_PLUGIN] && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, " --plugin %s", options->list[FFL_OPT_PLUGIN][i]);
+    static const ffl_option others[] = {FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT, FFL_OPT_FULL,
+                                        FFL_OPT_CPUS};
+    for (size_t i = 0; i < sizeof others / sizeof *others && used < size; i++) {
+        const char *value = options->value[others[i]];
+        if (value)
+            used += (size_t)snprintf(out + used, size - used, " %s%s%s", ffl_option_name(others[i]),
+                                     *value ? " " : "", value);
+    }
+    return used < size ? FFL_OK
+                       : ffl_fail(FFL_BAD_INPUT, "the paths of --plugin and --blas-library are too long");
+}
+
+static ffl_status read_head(const ffl_options *options, const ffl_flags *flags, ffl_group *out)
+{
+    *out = (ffl_group){.full = ffl_option_given(options, FFL_OPT_FULL),
+                       .min_time = flags->min_time,
+                       .repetitions = flags->repetitions,
+                       .interleave = flags->interleave};
+    FFL_TRY(ffl_option_seed(options, 1, &out->seed));
+    const char *cpus = options->value[FFL_OPT_CPUS];
+    if (cpus && strlen(cpus) >= sizeof out->cpus)
+        return ffl_fail(FFL_BAD_INPUT, "--cpus %s: longer than %zu characters", cpus, sizeof out->cpus - 1);
+    if (cpus) {
+        FFL_TRY(ffl_pin_check(cpus));
+        strcpy(out->cpus, cpus);
+    }
+    return extra_words(options, out->words, sizeof out->words);
+}
+
+/* Routing outside batch, cache innermost: neighbours share as much as possible of what a worker prepares. */
+static ffl_status add_groups(const ffl_options *options, const ffl_flags *flags, const axes *a,
+                             ffl_group head, ffl_group_list *out)
+{
+    const size_t inner = a->batches.count * a->threads.count * FFL_TYPE_COUNT * 2;
+    for (size_t i = 0; i < a->shapes.count * a->routings.count * inner; i++) {
+        size_t rest = i;
+        ffl_group group = head;
+        group.cold = rest % 2;
+        rest /= 2;
+        group.threads = (int)a->threads.value[rest % a->threads.count];
+        rest /= a->threads.count;
+        group.batch = a->batches.value[rest % a->batches.count];
+        rest /= a->batches.count;
+        strcpy(group.routing, a->routings.value[rest % a->routings.count]);
+        rest /= a->routings.count;
+        group.clazz = (ffl_type)(rest % FFL_TYPE_COUNT);
+        const ffl_shape_case *shapes = &a->shapes.value[rest / FFL_TYPE_COUNT];
+        group.tree = shapes->tree;
+        if (group.threads == 1 && !*group.cpus)
+            ffl_pin_first(group.cpus, sizeof group.cpus);
+        if (a->states[group.cold] && a->classes[group.clazz])
+            FFL_TRY(add_group(out, &group, options, flags, shapes));
+    }
+    return FFL_OK;
+}
+
+ffl_status ffl_groups_from_options(const ffl_options *options, const ffl_flags *flags, ffl_group_list *out)
+{
+    *out = (ffl_group_list){0};
+    size_t part, parts, kept = 0;
+    ffl_group head;
+    axes *a = malloc(sizeof *a);
+    ffl_status status = a ? ffl_option_shard(options, &part, &parts) : ffl_fail(FFL_NO_MEMORY, "no memory");
+    if (status == FFL_OK)
+        status = read_head(options, flags, &head);
+    if (status == FFL_OK)
+        status = read_axes(options, a);
+    if (status == FFL_OK)
+        status = add_groups(options, flags, a, head, out);
+    free(a);
+    if (status != FFL_OK) {
+        ffl_groups_free(out);
+        return status;
+    }
+    for (size_t g = 0; g < out->count; g++) {
+        if (g % parts == part - 1)
+            out->value[kept++] = out->value[g];
+        else
+            ffl_group_free(&out->value[g]);
+    }
+    out->count = kept;
+    return FFL_OK;
+}
+
+void ffl_group_free(ffl_group *group)
+{
+    free(group->rows);
+    group->rows = NULL;
+    group->row_count = 0;
+}
+
+void ffl_groups_free(ffl_group_list *groups)
+{
+    for (size_t g = 0; g < groups->count; g++)
+        ffl_group_free(&groups->value[g]);
+    free(groups->value);
+    *groups = (ffl_group_list){0};
+}

@@ -1,0 +1,63 @@
+/*
+ * The groups of a run. A group is one shape, batch, routing, cache state, class and number of threads; its
+ * rows are variants on the tree and on the dense layers it is compared with, timed interleaved by one worker.
+ * It is the unit of the journal, of --resume, of --shard and of loss.
+ */
+#ifndef FFL_HARNESS_GROUPS_H
+#define FFL_HARNESS_GROUPS_H
+
+#include "harness/bench/flags.h"
+#include "harness/cli.h"
+#include "harness/workload/routing.h"
+#include "reports/record.h"
+#include <jansson.h>
+
+typedef struct ffl_group_row {
+    const ffl_variant *variant;
+    ffl_layer shape; /* the tree, or a dense layer over the same weights */
+    bool left_out;   /* took the worker down: the rest of the group runs without it */
+} ffl_group_row;
+
+typedef struct ffl_group {
+    ffl_layer tree;
+    size_t batch;
+    char routing[272];
+    bool cold; /* weights-cold; otherwise hot */
+    ffl_type clazz;
+    int threads;
+    uint64_t seed;
+    bool full;          /* no reduced batches */
+    char cpus[64];      /* "" for no binding */
+    double row_seconds; /* to spend on the timed calls of a row */
+    double min_time;    /* seconds per repetition, 0: bench decides; as are */
+    size_t repetitions; /* … the repetitions */
+    bool interleave;
+    char words[512]; /* further words of the repeat command */
+    ffl_group_row *rows;
+    size_t row_count;
+} ffl_group;
+
+typedef struct ffl_group_list {
+    ffl_group *value;
+    size_t count;
+} ffl_group_list;
+
+/* All groups that options and flags ask for, of this shard. FFL_BAD_INPUT names the option. */
+ffl_status ffl_groups_from_options(const ffl_options *options, const ffl_flags *flags, ffl_group_list *out);
+void ffl_groups_free(ffl_group_list *groups);
+
+/* Frees what ffl_group_from_json allocated. */
+void ffl_group_free(ffl_group *group);
+
+/* Everything of a record that is known before anything ran: identity, variant, case. */
+void ffl_group_record(const ffl_group *group, const ffl_group_row *row, ffl_record *out);
+
+/* "fff_naive/neurons:4095/1x11/width:768:768/gelu/batch:16/uniform/hot/f32/threads:1/seed:1": the key of the
+ * row, its name for Google Benchmark, and what --benchmark_filter looks at. */
+void ffl_group_row_name(const ffl_group *group, const ffl_group_row *row, char *out, size_t size);
+
+/* To a worker and back. NULL without memory; FFL_INTERNAL for what ffl_group_to_json did not write. */
+json_t *ffl_group_to_json(const ffl_group *group);
+ffl_status ffl_group_from_json(const json_t *json, ffl_group *out);
+
+#endif

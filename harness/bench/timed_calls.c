@@ -1,0 +1,232 @@
+#include "harness/bench/timed_calls.h"
+#include "harness/bench/clock.h"
+#include "harness/worker.h"
+#include "kernels/memory.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPETITIONS = 12, LONG_REPETITIONS = 3, CALLS_MIN = 5, CALLS_MAX = 4000000 };
+
+static const double long_call = 1.0;  /* seconds: three of these must do */
+static const double slow_call = 0.05; /* streams more than the caches hold: nothing to warm up */
+static const double warm_seconds = 5e-3;
+
+void ffl_timed_rule_out(ffl_timed *row, ffl_verdict verdict, const char *reason)
+{
+    row->live = false;
+    snprintf(row->record.verdict, sizeof row->record.verdict, "%s", ffl_verdict_name(verdict));
+    snprintf(row->record.reason, sizeof row->record.reason, "%s", reason);
+}
+
+void ffl_timed_poison(float *y, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = NAN;
+}
+
+ffl_status ffl_timed_plan(ffl_timed *row)
+{
+    const ffl_group *g = row->group;
+    const double call = row->call_seconds > 1e-9 ? row->call_seconds : 1e-9;
+    const double turn = call + (g->cold ? row->stage->eviction.seconds : 0);
+    double total = g->row_seconds / turn;
+    total = total < CALLS_MIN ? CALLS_MIN : total;
+    row->repetitions = g->repetitions        ? g->repetitions
+                       : call > long_call    ? LONG_REPETITIONS
+                       : total < REPETITIONS ? (size_t)total
+                                             : REPETITIONS;
+    double calls = g->min_time > 0 ? ceil(g->min_time / call) : total / (double)row->repetitions;
+    if (call > long_call && !(g->min_time > 0))
+        calls = 1;
+    const double most = (double)CALLS_MAX / (double)row->repetitions;
+    row->calls = (size_t)(calls > most ? most : calls);
+    row->calls = row->calls ? row->calls : 1;
+    row->ring = ffl_stage_ring(row->stage, row->tokens);
+    /* The last timed call ends where the ring ends: every variant is judged on the same inputs. */
+    const size_t advance = (row->repetitions * row->calls) % (row->ring.x_rows / row->tokens) * row->tokens;
+    row->position = (row->ring.x_rows - advance) % row->ring.x_rows;
+    row->warm_position = row->ring.x_rows / 2 / row->tokens * row->tokens;
+    row->ns = calloc(row->repetitions * row->calls, sizeof *row->ns);
+    return row->ns ? FFL_OK
+                   : ffl_fail(FFL_NO_MEMORY, "no memory for %zu samples", row->repetitions * row->calls);
+}
+
+/* ---- Judging ---- */
+
+/* True when every element of every row is finite whose inputs are. */
+static bool all_finite(ffl_timed *row, const float *y, size_t first, size_t count)
+{
+    const ffl_layer *l = &row->layer;
+    for (size_t t = 0; t < count; t++) {
+        const float *x = row->stage->x + (first + t) * l->width_in;
+        bool expected = true;
+        for (size_t i = 0; i < l->width_in; i++)
+            expected = expected && isfinite(x[i]);
+        for (size_t j = 0; expected && j < l->width_out; j++) {
+            if (!isfinite(y[t * l->width_out + j])) {
+                char reason[128];
+                snprintf(reason, sizeof reason, "row %zu, element %zu: %s, from finite inputs", t, j,
+                         isnan(y[t * l->width_out + j]) ? "NaN or not written" : "infinite");
+                ffl_timed_rule_out(row, FFL_FAILED, reason);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void keep_judgement(ffl_record *record, const ffl_judgement *j)
+{
+    /* What the first few tokens left in doubt, later ones do not clear. */
+    const bool doubt =
+        strcmp(record->verdict, ffl_verdict_name(FFL_SUSPECT)) == 0 && j->verdict == FFL_PASSED;
+    if (!doubt) {
+        snprintf(record->verdict, sizeof record->verdict, "%s", ffl_verdict_name(j->verdict));
+        snprintf(record->reason, sizeof record->reason, "%s", j->reason);
+    }
+    record->weak = j->weak;
+    record->rows = (int64_t)j->rows;
+    record->flips = (int64_t)j->flips;
+    record->flip_margin = j->flip_margin;
+    record->error_statistical = j->error_statistical;
+    record->error_worst = j->error_worst;
+}
+
+/* The nodes that the variant visits, where the judge may need them; NULL where not. */
+static ffl_status trace_of(ffl_timed *row, size_t first, size_t count, int32_t **out)
+{
+    const ffl_layer *l = &row->layer;
+    *out = NULL;
+    if (l->operation != FFL_FFF || l->trees == 1 || !row->what->variant->trace)
+        return FFL_OK;
+    const size_t visited = l->trees * l->levels;
+    *out = ffl_alloc_array(count * visited, sizeof **out);
+    float *logits = *out ? ffl_alloc_array(count * visited, sizeof *logits) : NULL;
+    ffl_status status = logits ? FFL_OK : FFL_NO_MEMORY;
+    /* At most max_tokens at a time, as run. */
+    for (size_t done = 0, some; done < count && status == FFL_OK; done += some) {
+        some = count - done < row->tokens ? count - done : row->tokens;
+        status = ffl_instance_trace(&row->instance, row->stage->x + (first + done) * l->width_in, l->width_in,
+                                    some, *out + done * visited, logits);
+    }
+    ffl_free(logits);
+    if (status != FFL_OK) {
+        ffl_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+ffl_status ffl_timed_judge(ffl_timed *row, const float *y, size_t first, size_t count)
+{
+    const ffl_judge *judge;
+    ffl_judgement judgement;
+    int32_t *trace = NULL;
+    if (!all_finite(row, y, first, count))
+        return FFL_OK;
+    FFL_TRY(ffl_stage_judge_of(row->stage, &row->layer, &row->what->variant->contract, first, count, &judge));
+    FFL_TRY(trace_of(row, first, count, &trace));
+    const ffl_status status = ffl_judge_rows(judge, y, row->layer.width_out, trace, &judgement);
+    ffl_free(trace);
+    if (status == FFL_OK)
+        keep_judgement(&row->record, &judgement);
+    return status;
+}
+
+/* What the last timed calls wrote: a power of two of calls, so that few judges serve all rows of a group. */
+static ffl_status judge_timed(ffl_timed *row)
+{
+    const size_t slots = row->ring.y_rows / row->tokens;
+    size_t calls = slots;
+    if (row->calls < slots)
+        for (calls = 1; 2 * calls <= row->calls;)
+            calls *= 2;
+    const size_t count = calls * row->tokens;
+    const float *y = row->stage->y + (row->ring.y_rows - count) * row->layer.width_out;
+    return ffl_timed_judge(row, y, row->ring.x_rows - count, count);
+}
+
+/* ---- Callbacks of Google Benchmark ---- */
+
+static bool warm_up(ffl_timed *row)
+{
+    const ffl_layer *l = &row->layer;
+    const double share = 0.25 * row->group->row_seconds / (double)row->repetitions;
+    const double until = 1e9 * (share < warm_seconds ? share : warm_seconds) + ffl_clock_ns();
+    if (row->call_seconds > slow_call)
+        return true;
+    do {
+        const float *x = row->stage->x + row->warm_position * l->width_in;
+        if (ffl_instance_run(&row->instance, x, l->width_in, row->stage->y_warm, l->width_out, row->tokens) !=
+            FFL_OK) {
+            ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
+            return false;
+        }
+        row->warm_position = (row->warm_position + row->tokens) % row->ring.x_rows;
+    } while (!row->group->cold && ffl_clock_ns() < until);
+    return true;
+}
+
+static bool begin(void *user)
+{
+    ffl_timed *row = user;
+    if (!row->live || ffl_interrupted())
+        return false;
+    row->announce(row->user, row);
+    row->repetition++;
+    /* The outputs are shared by all rows, and each is judged before another one runs. */
+    if (row->repetition == row->repetitions)
+        ffl_timed_poison(row->stage->y, row->ring.y_rows * row->layer.width_out);
+    return warm_up(row);
+}
+
+static double call(void *user)
+{
+    ffl_timed *row = user;
+    const ffl_layer *l = &row->layer;
+    const float *x = row->stage->x + row->position * l->width_in;
+    float *y = row->stage->y + row->position % row->ring.y_rows * l->width_out;
+    if (row->group->cold) {
+        if (ffl_interrupted())
+            return -1;
+        ffl_eviction_sweep(&row->stage->eviction);
+        ffl_touch(x, row->tokens * l->width_in * sizeof *x);
+        ffl_touch(y, row->tokens * l->width_out * sizeof *y);
+    }
+    const double start = ffl_clock_ns();
+    const ffl_status status = ffl_instance_run(&row->instance, x, l->width_in, y, l->width_out, row->tokens);
+    const double took = ffl_clock_ns() - start;
+    if (status != FFL_OK) {
+        ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
+        return -1;
+    }
+    row->ns[row->timed++] = took;
+    row->position = (row->position + row->tokens) % row->ring.x_rows;
+    return 1e-9 * took;
+}
+
+static bool end(void *user)
+{
+    ffl_timed *row = user;
+    if (row->repetition < row->repetitions)
+        return true;
+    const ffl_status status = judge_timed(row);
+    if (status == FFL_NO_MEMORY)
+        ffl_timed_rule_out(row, FFL_SKIPPED, ffl_error());
+    else if (status != FFL_OK)
+        ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
+    return status == FFL_OK;
+}
+
+ffl_gbench_case ffl_timed_case(ffl_timed *row, const char *name)
+{
+    return (ffl_gbench_case){.name = name,
+                             .repetitions = row->repetitions,
+                             .calls_per_repetition = row->calls,
+                             .user = row,
+                             .begin = begin,
+                             .end = end,
+                             .call = call};
+}

@@ -1,0 +1,20 @@
+/* The timed calls of a row; shared by timed.c and timed_calls.c alone. */
+#ifndef FFL_HARNESS_TIMED_CALLS_H
+#define FFL_HARNESS_TIMED_CALLS_H
+
+#include "harness/bench/timed.h"
+
+/* Ends a row: verdict and reason into the record, no calls any more. */
+void ffl_timed_rule_out(ffl_timed *row, ffl_verdict verdict, const char *reason);
+
+/* NaN in every element: what is not written shows. */
+void ffl_timed_poison(float *y, size_t count);
+
+/* Judges `count` output rows that belong to the inputs from row `first` on; the verdict goes to the record.
+ */
+ffl_status ffl_timed_judge(ffl_timed *row, const float *y, size_t first, size_t count);
+
+/* How many calls in how many repetitions, from row->call_seconds. */
+ffl_status ffl_timed_plan(ffl_timed *row);
+
+#endif
