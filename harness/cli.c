@@ -59,7 +59,7 @@ bool ffl_option_given(const ffl_options *options, ffl_option option)
     return options->value[option] != NULL;
 }
 
-static bool command_takes(const ffl_command *command, ffl_option option)
+bool ffl_command_takes(const ffl_command *command, ffl_option option)
 {
     if (option == FFL_OPT_HELP)
         return true;
@@ -101,7 +101,7 @@ static ffl_status take_option(ffl_options *out, const char *word, const char *ne
     if (option == FFL_OPT_COUNT)
         return ffl_fail(FFL_BAD_INPUT, "unknown option '%.*s'; see `fflab %s --help`", (int)length, word,
                         out->command->name);
-    if (!command_takes(out->command, option))
+    if (!ffl_command_takes(out->command, option))
         return ffl_fail(FFL_BAD_INPUT, "'%s' is not an option of `fflab %s`; see `fflab %s --help`",
                         rows[option].name, out->command->name, out->command->name);
     const char *value = "";
@@ -238,7 +238,7 @@ void ffl_help_command(const ffl_command *command)
     printf("fflab %s - %s\n\nUsage: fflab %s %s\n\n%s\nOptions:\n", command->name, command->summary,
            command->name, command->usage, command->help);
     for (int o = 0; o < FFL_OPT_COUNT; o++) {
-        if (!command_takes(command, (ffl_option)o))
+        if (!ffl_command_takes(command, (ffl_option)o))
             continue;
         char left[64];
         snprintf(left, sizeof left, "%s %s", rows[o].name, rows[o].argument ? rows[o].argument : "");

@@ -98,6 +98,9 @@ ffl_status ffl_options_merge_line(const ffl_options *base, char *line, ffl_optio
 
 void ffl_options_free(ffl_options *options);
 
+/* True when the command has this option (--help: always). */
+bool ffl_command_takes(const ffl_command *command, ffl_option option);
+
 void ffl_help_program(void);
 void ffl_help_command(const ffl_command *command);
 

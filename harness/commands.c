@@ -1,4 +1,5 @@
 /* What the program can do: its commands, and the kinds of jobs its workers serve. */
+#include "harness/blas_probe.h"
 #include "harness/commands.h"
 #include "harness/bench/group.h"
 #include "harness/worker.h"
@@ -13,5 +14,6 @@ const ffl_command *const ffl_commands[] = {
 
 const ffl_worker_kind ffl_worker_kinds[] = {
     {"bench", ffl_bench_serve},
+    {"blas-rate", ffl_blas_rate_job},
     {0},
 };

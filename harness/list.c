@@ -1,5 +1,6 @@
 /* `fflab list`: the variants, what they promise, and whether they run here. */
 #include "harness/commands.h"
+#include "harness/environment.h"
 #include "harness/registry.h"
 #include <jansson.h>
 #include <stdio.h>
@@ -43,6 +44,25 @@ static void print_row(const ffl_variant *v, bool available, const char *reason)
         printf("%-28s   not here: %s\n", "", reason);
 }
 
+/* The libraries behind the rows, and what became of the user's own settings. */
+static void print_providers(void)
+{
+    json_t *providers = ffl_environment_providers();
+    for (size_t i = 0; i < json_array_size(providers); i++) {
+        const char *library, *version, *family, *path, *reason;
+        double gflops;
+        json_unpack(json_array_get(providers, i), "{s:s, s:s, s:s, s:s, s:f, s:s}", "library", &library, "version",
+                    &version, "family", &family, "path", &path, "gflops", &gflops, "reason", &reason);
+        printf("%s%-9s %s, kernels: %s, sgemm %.0f GFLOP/s on one thread\n          %s\n", i ? "" : "\n", library,
+               version, *family ? family : "unknown", gflops, path);
+        if (*reason)
+            printf("          HANDICAPPED: %s\n", reason);
+    }
+    json_decref(providers);
+    if (*ffl_environment_overridden())
+        printf("The environment's %s was overridden (--keep-blas-environment obeys it).\n", ffl_environment_overridden());
+}
+
 static ffl_status run(const ffl_options *options, int *exit_code)
 {
     const bool json = ffl_option_given(options, FFL_OPT_JSON);
@@ -63,10 +83,13 @@ static ffl_status run(const ffl_options *options, int *exit_code)
         shown++;
     }
     if (json) {
-        json_t *document = json_pack("{s:O}", "variants", all);
+        json_t *document = json_pack("{s:O, s:o, s:s}", "variants", all, "blas", ffl_environment_providers(),
+                                     "overridden", ffl_environment_overridden());
         json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         putchar('\n');
         json_decref(document);
+    } else {
+        print_providers();
     }
     json_decref(all);
     *exit_code = shown ? FFL_EXIT_GOOD : FFL_EXIT_NOTHING_RAN;
@@ -81,7 +104,8 @@ const ffl_command ffl_command_list = {
     .summary = "variants, their contracts, and whether they run here",
     .usage = "[-v GLOB] [--json]",
     .help = "One line per variant; one that cannot run on this machine says why. --json prints an object with an\n"
-            "array \"variants\", each with its numerics contract.\n\n"
+            "array \"variants\", each with its numerics contract, and an array \"blas\": the libraries in use, their\n"
+            "kernel families and how fast these are.\n\n"
             "Examples:\n"
             "  fflab list\n"
             "  fflab list -v '*avx512*'\n"

@@ -56,7 +56,7 @@ static ffl_status run(int argc, char **argv, int *exit_code)
     if (status == FFL_OK && ffl_option_given(&options, FFL_OPT_HELP)) {
         ffl_help_command(command);
     } else if (status == FFL_OK) {
-        status = ffl_environment_enter(argv, ffl_option_given(&options, FFL_OPT_KEEP_BLAS_ENVIRONMENT));
+        status = ffl_environment_enter(argv, &options);
         if (status == FFL_OK)
             status = prepare(&options);
         if (status == FFL_OK)

@@ -57,11 +57,11 @@ static void describe_blis(ffl_blas *blas, void *handle)
 {
     const char *(*version)(void) = (const char *(*)(void))symbol(handle, "bli_info_get_version_str");
     int (*query)(void) = (int (*)(void))symbol(handle, "bli_arch_query_id");
-    const char *(*name)(int) = (const char *(*)(int))symbol(handle, "bli_arch_string");
+    blas->family_name = (const char *(*)(int))symbol(handle, "bli_arch_string");
     if (version)
         snprintf(blas->version, sizeof blas->version, "BLIS %s", version());
-    if (query && name)
-        snprintf(blas->family, sizeof blas->family, "%s", name(query()));
+    if (query && blas->family_name)
+        snprintf(blas->family, sizeof blas->family, "%s", blas->family_name(query()));
     blas->set_threads_wide = (void (*)(int64_t))symbol(handle, "bli_thread_set_num_threads");
 }
 

@@ -41,6 +41,8 @@ typedef struct ffl_blas {
     void (*set_threads)(int threads);
     void (*set_threads_wide)(int64_t threads);
     int threads; /* as last set */
+    /* BLIS: its families by number, which is what BLIS_ARCH_TYPE takes; the last one is "generic". */
+    const char *(*family_name)(int number);
 } ffl_blas;
 
 /*
