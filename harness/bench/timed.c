@@ -2,6 +2,7 @@
 #include "harness/bench/timed.h"
 #include "harness/bench/clock.h"
 #include "harness/bench/timed_calls.h"
+#include "harness/environment.h"
 #include "harness/registry.h"
 #include "kernels/blas.h"
 #include "kernels/memory.h"
@@ -22,6 +23,8 @@ static void fill_library(ffl_record *record, const ffl_variant *variant)
         return;
     snprintf(record->library_version, sizeof record->library_version, "%s", blas->version);
     snprintf(record->kernel_family, sizeof record->kernel_family, "%s", blas->family);
+    const char *why;
+    record->handicapped = ffl_blas_handicapped(blas, &why);
 }
 
 static void fill_routing(ffl_record *record, const ffl_routing_report *r)
