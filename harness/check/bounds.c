@@ -7,7 +7,8 @@
 #define SUM_SIGMAS 8.0
 #define ROUNDING_SIGMAS 5.0
 #define INT8_MAX_CODE 127.0
-#define GELU_SLOPE 1.13 /* |gelu'| <= 1.1290 */
+#define APPROXIMATE (64 * 0x1p-24) /* activation errors above are those of a formula, not of rounding */
+#define GELU_SLOPE 1.13            /* |gelu'| <= 1.1290 */
 
 static const struct {
     double roundoff; /* half the distance between neighbours, relative */
@@ -78,6 +79,7 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
         .sum_limit = fmin(formats[sum].limit, formats[contract->output].limit),
         .plain = contract->input == FFL_F32 && contract->weights == FFL_F32 && !flushes,
     };
+    a.shares = a.input > 0 || a.int8_input || a.activation_error > APPROXIMATE;
     a.gamma_in = gamma_of((double)layer->width_in + 1, a.roundoff);
     a.gamma_out = gamma_of((double)a.visited + (layer->b_out != NULL), a.roundoff);
     if (a.int8_weights && contract->weight_scale == FFL_SCALE_TENSOR) {
@@ -99,7 +101,7 @@ ffl_input ffl_input_new(const ffl_arithmetic *arithmetic, const float *x)
 
 /* What rounding inputs and weights before the product does to a logit. */
 typedef struct conversion {
-    double worst, statistical, underflow;
+    double worst, statistical, shared, underflow;
     bool overflows;
 } conversion;
 
@@ -119,6 +121,7 @@ static conversion convert(const ffl_arithmetic *a, const ffl_input *input, const
         .statistical = ROUNDING_SIGMAS * sqrt((a->input * a->input + a->weights * a->weights) * squares +
                                               x_variance * w_squares + w_variance * input->squares +
                                               x_variance * w_variance * n),
+        .shared = ROUNDING_SIGMAS * sqrt(a->input * a->input * squares + x_variance * w_squares),
         .underflow = a->input_tiny * (w_absolute + n * a->weights_tiny) + a->weights_tiny * input->absolute,
         .overflows = a->weights && peak > a->weights_limit,
     };
@@ -145,6 +148,7 @@ ffl_node ffl_node_new(const ffl_arithmetic *a, const ffl_input *input, size_t ne
                        c.statistical + underflow;
     if (a->data == FFL_DATA_EQUAL_PRODUCTS || node.statistical > node.worst)
         node.statistical = node.worst;
+    node.shared = c.shared < node.statistical ? c.shared : node.statistical;
     node.overflows = c.overflows || !(magnitude < a->sum_limit) || !(fabs(node.g) < a->hidden_limit);
     return node;
 }
@@ -177,7 +181,11 @@ void ffl_sums_add(const ffl_arithmetic *a, const ffl_node *node, double hidden_p
         .deviation = deviation,
         .sign = sign,
     };
-    ffl_sum_spread(&spread, w, l->width_out, sums->y, sums->worst, sums->squares, sums->deviations);
+    ffl_sum_spread(&spread, w, l->width_out, sums->worst, sums->squares, sums->deviations);
+    if (sums->y)
+        ffl_sum_axpy(sign * node->g, w, l->width_out, sums->y);
+    if (sums->shared)
+        ffl_sum_axpy(sign * (a->slope * node->shared + activation), w, l->width_out, sums->shared);
 
     double step = a->tensor_step_out;
     if (a->int8_weights && step == 0) {
@@ -195,24 +203,24 @@ static double above_zero(double v)
     return v > 0 ? v : 0;
 }
 
-void ffl_sums_finish(const ffl_arithmetic *a, const ffl_sums *sums, const double *y, size_t begin,
+void ffl_sums_finish(const ffl_arithmetic *a, const ffl_sums *sums, const double *y, const float *bias,
                      size_t count, double *statistical, double *worst)
 {
-    const float *b_out = a->layer->b_out;
     const double k = (double)a->visited, sigmas = SUM_SIGMAS * a->roundoff * sqrt(k);
     const double underflow = (2 * k + 2) * a->sum_tiny + a->output_tiny;
     const bool equal_products = a->data == FFL_DATA_EQUAL_PRODUCTS;
-    for (size_t i = 0; i < count; i++) {
-        const size_t j = begin + i;
-        const double bias = b_out ? (double)b_out[j] : 0, rounded = a->output * fabs(y[i]) + underflow;
-        const double w = sums->worst[j] + sums->flat_worst + a->gamma_out * fabs(bias);
+    for (size_t j = 0; j < count; j++) {
+        const double b = bias ? (double)bias[j] : 0, rounded = a->output * fabs(y[j]) + underflow;
         /* Differences of sums may fall a rounding below zero. */
         const double squares = above_zero(sums->squares[j]);
         const double deviations = above_zero(sums->deviations[j] + sums->flat_deviations);
+        const double shared = sums->shared ? fabs(sums->shared[j]) : 0;
         const double s =
-            sigmas * (sqrt(squares) + fabs(y[i] - bias) + fabs(bias)) + sqrt(deviations) + rounded;
-        worst[i] = (1 + a->output) * w + rounded;
-        statistical[i] = equal_products || s > worst[i] ? worst[i] : s;
+            sigmas * (sqrt(squares) + fabs(y[j] - b) + fabs(b)) + sqrt(deviations) + shared + rounded;
+        const double w =
+            (1 + a->output) * (sums->worst[j] + sums->flat_worst + a->gamma_out * fabs(b)) + rounded;
+        worst[j] = w;
+        statistical[j] = equal_products || s > w ? w : s;
     }
 }
 

@@ -21,7 +21,8 @@ typedef struct ffl_arithmetic {
     double activation_error, slope;         /* slope bounds |act'| */
     size_t visited;                         /* neurons summed into an output */
     double input_limit, weights_limit, hidden_limit, sum_limit; /* beyond: may overflow */
-    bool plain; /* f32 inputs and weights, denormals kept: norms of single rows are not needed */
+    bool shares; /* some errors are common to all neurons: rounded inputs, an approximate activation */
+    bool plain;  /* f32 inputs and weights, denormals kept: norms of single rows are not needed */
 } ffl_arithmetic;
 
 ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *contract, ffl_data data);
@@ -40,6 +41,7 @@ typedef struct ffl_node {
     size_t neuron; /* row of w_in and w_out */
     double z, g;
     double statistical, worst;
+    double shared; /* the part of `statistical` that all neurons of the row may have in common */
     bool overflows;
 } ffl_node;
 
@@ -48,9 +50,10 @@ ffl_node ffl_node_new(const ffl_arithmetic *arithmetic, const ffl_input *input, 
 /* May the branch at this node go either way, within its statistical (or worst-case) bound? */
 bool ffl_node_open(const ffl_arithmetic *arithmetic, const ffl_node *node, bool worst);
 
-/* What bounds of outputs are made of, summed over neurons; arrays of width_out. y may be NULL. */
+/* What bounds of outputs are made of, summed over neurons; arrays of width_out. y and shared may be NULL. */
 typedef struct ffl_sums {
     double *y, *worst, *squares, *deviations;
+    double *shared;                     /* signed; NULL when nothing is shared */
     double flat_worst, flat_deviations; /* the same amount for each output */
 } ffl_sums;
 
@@ -58,9 +61,12 @@ typedef struct ffl_sums {
 void ffl_sums_add(const ffl_arithmetic *arithmetic, const ffl_node *node, double hidden_peak, double sign,
                   ffl_sums *sums);
 
-/* Bounds of the outputs from `begin` on, `count` of them; y [count] is the exact result. */
-void ffl_sums_finish(const ffl_arithmetic *arithmetic, const ffl_sums *sums, const double *y, size_t begin,
-                     size_t count, double *statistical, double *worst);
+/*
+ * Bounds of `count` outputs; sums, y (the exact results) and bias all begin at the first of them. bias is
+ * b_out, or NULL without.
+ */
+void ffl_sums_finish(const ffl_arithmetic *arithmetic, const ffl_sums *sums, const double *y,
+                     const float *bias, size_t count, double *statistical, double *worst);
 
 /* May the sum of some output overflow? */
 bool ffl_sums_overflow(const ffl_arithmetic *arithmetic, const ffl_sums *sums);

@@ -14,7 +14,14 @@ static void store_bounds(const ffl_arithmetic *a, const ffl_sums *sums, size_t i
     const size_t first = index * out->width;
     for (size_t j = 0; j < out->width; j += CHUNK) {
         const size_t count = out->width - j < CHUNK ? out->width - j : CHUNK;
-        ffl_sums_finish(a, sums, out->y + first + j, j, count, statistical, worst);
+        const ffl_sums part = {.worst = sums->worst + j,
+                               .squares = sums->squares + j,
+                               .deviations = sums->deviations + j,
+                               .shared = sums->shared ? sums->shared + j : NULL,
+                               .flat_worst = sums->flat_worst,
+                               .flat_deviations = sums->flat_deviations};
+        const float *bias = a->layer->b_out ? a->layer->b_out + j : NULL;
+        ffl_sums_finish(a, &part, out->y + first + j, bias, count, statistical, worst);
         for (size_t i = 0; i < count; i++) {
             /* Rounded up: by two units, and one denormal for those that have no such unit. */
             out->statistical[first + j + i] = (float)(statistical[i] * (1 + 0x1p-22) + 0x1p-149);
@@ -58,7 +65,7 @@ static ffl_status expect_block(const ffl_arithmetic *a, const float *x, size_t l
         out->bounded[first + r] = d->input[r].bounded;
         FFL_TRY(ffl_reference(l, d->input[r].x, ldx, 1, out->y + (first + r) * out->width,
                               d->logits + r * l->neurons, NULL));
-        ffl_sums_clear(out->width, &d->sums[r]);
+        ffl_sums_clear(a, &d->sums[r]);
     }
     for (size_t k = 0; k < l->neurons; k++)
         for (size_t r = 0; r < count; r++) {
@@ -85,7 +92,7 @@ static ffl_status expect_dense(const ffl_arithmetic *a, const float *x, size_t l
                .nodes = ffl_alloc_array(neurons, BLOCK * sizeof *d.nodes)};
     ffl_status status = d.logits && d.nodes ? FFL_OK : FFL_NO_MEMORY;
     for (size_t r = 0; r < BLOCK && status == FFL_OK; r++)
-        status = ffl_sums_new(out->width, false, &d.sums[r]);
+        status = ffl_sums_new(a, false, &d.sums[r]);
     for (size_t i = 0; i < out->row_count && status == FFL_OK; i += BLOCK)
         status = expect_block(a, x, ldx, rows, i, out->row_count - i < BLOCK ? out->row_count - i : BLOCK, &d,
                               out);

@@ -1,8 +1,7 @@
-#include "harness/check/compare.h"
 #include "harness/check/expected.h"
+#include "harness/check/match.h"
 #include "kernels/memory.h"
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 struct ffl_judge {
@@ -50,75 +49,173 @@ ffl_status ffl_judge_new(const ffl_layer *layer, const ffl_contract *contract, f
     return FFL_OK;
 }
 
-/* Keeps the first reason of the gravest verdict. */
-__attribute__((format(printf, 3, 4))) static void note(ffl_judgement *out, ffl_verdict verdict,
-                                                       const char *format, ...)
+/* After this many failed rows the verdict is clear: others that miss the reference path are not searched. */
+enum { FAILURES_SEARCHED = 16 };
+
+/* One pass over the rows. The walk is made when the first row misses the reference path. */
+typedef struct pass {
+    const ffl_judge *judge;
+    const float *got;
+    size_t ldy;
+    const int32_t *trace;
+    ffl_walk walk;
+    bool has_walk;
+    ffl_judgement *out;
+} pass;
+
+static double larger(double a, double b)
 {
-    if (out->reason[0] && verdict <= out->verdict)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(out->reason, sizeof out->reason, format, arguments);
-    va_end(arguments);
+    return a > b || isnan(b) ? a : b;
 }
 
-static void judge_exact_row(const ffl_judge *judge, size_t index, const float *got, ffl_judgement *out)
+/* Says why a row did not pass, where no row before it did worse. */
+static void explain(const pass *p, size_t index, ffl_verdict verdict, const char *detail)
 {
+    const ffl_judge *judge = p->judge;
     const ffl_expected *e = &judge->expected;
-    const double *y = e->y + index * e->width;
-    const size_t j = ffl_compare_exact(got, y, e->width);
-    if (j == e->width)
+    ffl_judgement *out = p->out;
+    if (verdict <= out->verdict)
         return;
-    out->failed_rows++;
-    note(out, FFL_FAILED, "row %zu element %zu: got %.9g, expected exactly %.9g", judge->rows[index], j,
-         (double)got[j], (double)(float)y[j]);
-    out->verdict = FFL_FAILED;
-}
-
-static void judge_row(const ffl_judge *judge, size_t index, const float *got, ffl_judgement *out)
-{
-    const ffl_expected *e = &judge->expected;
+    out->verdict = verdict;
     const size_t at = index * e->width;
-    const ffl_errors errors = ffl_compare(got, e->y + at, e->statistical + at, e->worst + at, e->width);
-    out->error_statistical = fmax(out->error_statistical, errors.statistical);
-    out->error_worst = fmax(out->error_worst, errors.worst);
-    if (errors.statistical <= 1)
+    const double *y = e->y + at;
+    const float *got = p->got + judge->rows[index] * p->ldy;
+    if (judge->arithmetic.data == FFL_DATA_EXACT) {
+        const size_t j = ffl_compare_exact(got, y, e->width);
+        snprintf(out->reason, sizeof out->reason, "row %zu element %zu: got %.9g, expected exactly %.9g%s",
+                 judge->rows[index], j, (double)got[j], (double)(float)y[j], detail);
         return;
-    const ffl_verdict verdict = errors.worst <= 1 ? FFL_SUSPECT : FFL_FAILED;
+    }
     const float *bound = (verdict == FFL_SUSPECT ? e->statistical : e->worst) + at;
     size_t j = 0;
-    while (fabs((double)got[j] - e->y[at + j]) <= (double)bound[j])
+    while (j + 1 < e->width && fabs((double)got[j] - y[j]) <= (double)bound[j])
         j++;
-    const double error = fabs((double)got[j] - e->y[at + j]);
-    note(out, verdict,
-         "row %zu element %zu: got %.9g, expected %.9g; the error %.3g is %.3g times the %s bound",
-         judge->rows[index], j, (double)got[j], e->y[at + j], error, error / (double)bound[j],
-         verdict == FFL_SUSPECT ? "statistical" : "worst-case");
-    out->suspect_rows += verdict == FFL_SUSPECT;
-    out->failed_rows += verdict == FFL_FAILED;
-    out->verdict = verdict > out->verdict ? verdict : out->verdict;
+    const double error = fabs((double)got[j] - y[j]);
+    snprintf(out->reason, sizeof out->reason,
+             "row %zu element %zu: got %.9g, expected %.9g; the error %.3g is %.3g times the %s bound%s",
+             judge->rows[index], j, (double)got[j], y[j], error, error / (double)bound[j],
+             verdict == FFL_SUSPECT ? "statistical" : "worst-case", detail);
+}
+
+/* Is the row what another judged row should be? Then its place is wrong, not its arithmetic. */
+static void find_owner(const pass *p, size_t index, char *out, size_t size)
+{
+    const ffl_expected *e = &p->judge->expected;
+    const float *got = p->got + p->judge->rows[index] * p->ldy;
+    for (size_t i = 0; i < e->row_count; i++) {
+        const size_t at = i * e->width;
+        if (!e->bounded[i] || !(fabs((double)got[0] - e->y[at]) <= (double)e->worst[at]) ||
+            !(ffl_compare(got, e->y + at, e->statistical + at, e->worst + at, e->width).worst <= 1))
+            continue;
+        snprintf(out, size, "; it is the output of row %zu", p->judge->rows[i]);
+        return;
+    }
+}
+
+/* Walks the row again, with everything the search needs. */
+static ffl_status walk_row(pass *p, size_t index)
+{
+    const ffl_judge *judge = p->judge;
+    if (!p->has_walk)
+        FFL_TRY(ffl_walk_new(judge->layer, &judge->arithmetic, &p->walk));
+    p->has_walk = true;
+    return ffl_walk_row(&p->walk, judge->x + judge->rows[index] * judge->ldx);
+}
+
+static ffl_status fail_row(pass *p, size_t index)
+{
+    char detail[256] = "";
+    const ffl_layer *l = p->judge->layer;
+    if (p->out->verdict < FFL_FAILED) {
+        find_owner(p, index, detail, sizeof detail);
+        if (!detail[0] && l->operation == FFL_FFF) {
+            FFL_TRY(walk_row(p, index));
+            FFL_TRY(ffl_match_hint(&p->walk, p->got + p->judge->rows[index] * p->ldy, detail, sizeof detail));
+        }
+    }
+    p->out->failed_rows++;
+    explain(p, index, FFL_FAILED, detail);
+    return FFL_OK;
+}
+
+/* The row misses the statistical bounds of the reference path: another path, or an error? */
+static ffl_status search_row(pass *p, size_t index, ffl_errors *errors)
+{
+    const ffl_judge *judge = p->judge;
+    const ffl_layer *l = judge->layer;
+    ffl_judgement *out = p->out;
+    ffl_match match = {.verdict = errors->worst <= 1 ? FFL_SUSPECT : FFL_FAILED};
+    if (l->operation == FFL_FFF && out->failed_rows < FAILURES_SEARCHED) {
+        const int32_t *trace = p->trace ? p->trace + judge->rows[index] * l->trees * l->levels : NULL;
+        FFL_TRY(walk_row(p, index));
+        FFL_TRY(ffl_match_row(&p->walk, p->got + judge->rows[index] * p->ldy, *errors, trace, &match));
+        *errors = match.errors;
+    }
+    if (match.unbounded) {
+        out->rows--;
+        out->unbounded_rows++;
+        *errors = (ffl_errors){0, 0};
+        return FFL_OK;
+    }
+    if (match.flipped) {
+        out->flips++;
+        out->flip_margin = larger(match.margin, out->flip_margin);
+    }
+    char detail[300] = "";
+    if (match.reason[0])
+        snprintf(detail, sizeof detail, "; %s", match.reason);
+    if (match.weak) {
+        out->weak = true;
+        if (match.verdict == FFL_PASSED && !out->reason[0])
+            snprintf(out->reason, sizeof out->reason, "row %zu%s", judge->rows[index], detail);
+    }
+    if (match.verdict == FFL_SUSPECT) {
+        out->suspect_rows++;
+        explain(p, index, FFL_SUSPECT, match.flipped ? "; it matches along another path" : detail);
+    }
+    if (match.verdict != FFL_FAILED)
+        return FFL_OK;
+    if (!detail[0])
+        return fail_row(p, index);
+    out->failed_rows++;
+    explain(p, index, FFL_FAILED, detail);
+    return FFL_OK;
+}
+
+static ffl_status judge_row(pass *p, size_t index)
+{
+    const ffl_expected *e = &p->judge->expected;
+    const float *got = p->got + p->judge->rows[index] * p->ldy;
+    const size_t at = index * e->width;
+    p->out->rows++;
+    if (p->judge->arithmetic.data == FFL_DATA_EXACT)
+        return ffl_compare_exact(got, e->y + at, e->width) == e->width ? FFL_OK : fail_row(p, index);
+    ffl_errors errors = ffl_compare(got, e->y + at, e->statistical + at, e->worst + at, e->width);
+    if (!(errors.statistical <= 1))
+        FFL_TRY(search_row(p, index, &errors));
+    p->out->error_statistical = larger(errors.statistical, p->out->error_statistical);
+    p->out->error_worst = larger(errors.worst, p->out->error_worst);
+    return FFL_OK;
 }
 
 ffl_status ffl_judge_rows(const ffl_judge *judge, const float *got, size_t ldy, const int32_t *trace,
                           ffl_judgement *out)
 {
-    (void)trace;
-    const bool exact = judge->arithmetic.data == FFL_DATA_EXACT;
     *out = (ffl_judgement){.flip_margin = NAN, .error_statistical = NAN, .error_worst = NAN};
-    for (size_t i = 0; i < judge->expected.row_count; i++) {
-        if (!judge->expected.bounded[i]) {
-            out->unbounded_rows++;
-            continue;
-        }
-        out->rows++;
-        if (exact)
-            judge_exact_row(judge, i, got + judge->rows[i] * ldy, out);
+    pass p = {.judge = judge, .got = got, .ldy = ldy, .trace = trace, .out = out};
+    ffl_status status = FFL_OK;
+    for (size_t i = 0; i < judge->expected.row_count && status == FFL_OK; i++) {
+        if (judge->expected.bounded[i])
+            status = judge_row(&p, i);
         else
-            judge_row(judge, i, got + judge->rows[i] * ldy, out);
+            out->unbounded_rows++;
     }
+    ffl_walk_free(&p.walk);
+    FFL_TRY(status);
     if (out->rows == 0) {
         out->weak = true;
-        note(out, FFL_PASSED, "no row has a bound: inputs are not finite or sums may overflow");
+        snprintf(out->reason, sizeof out->reason,
+                 "no row has a bound: inputs are not finite or sums may overflow");
     }
     return FFL_OK;
 }

@@ -97,14 +97,9 @@ void ffl_sum_norms(const float *v, size_t n, double *peak, double *absolute, dou
     *squares = s[0];
 }
 
-void ffl_sum_spread(const ffl_spread *c, const float *w, size_t n, double *y, double *worst, double *squares,
+void ffl_sum_spread(const ffl_spread *c, const float *w, size_t n, double *worst, double *squares,
                     double *deviations)
 {
-    if (y) {
-        const double value = c->sign * c->value;
-        for (size_t j = 0; j < n; j++)
-            y[j] += value * (double)w[j];
-    }
 #if defined(__x86_64__)
     const ffl_machine *machine = ffl_machine_host();
     if (machine->isa[FFL_ISA_AVX512]) {
@@ -117,4 +112,10 @@ void ffl_sum_spread(const ffl_spread *c, const float *w, size_t n, double *y, do
     }
 #endif
     spread_base(c, w, n, worst, squares, deviations);
+}
+
+void ffl_sum_axpy(double factor, const float *w, size_t n, double *y)
+{
+    for (size_t j = 0; j < n; j++)
+        y[j] += factor * (double)w[j];
 }

@@ -14,15 +14,18 @@ void ffl_sum_products(const float *x, const float *w, size_t n, double *absolute
 void ffl_sum_norms(const float *v, size_t n, double *peak, double *absolute, double *squares);
 
 /*
- * What one neuron adds to every output j, w being its row of w_out. `y` may be NULL; then it is left out.
- *   y_j += value·w_j    worst_j += worst·|w_j|    squares_j += value²·w_j²    deviations_j += deviation²·w_j²
+ * What one neuron adds to the bounds of every output j, w being its row of w_out.
+ *   worst_j += worst·|w_j|    squares_j += value²·w_j²    deviations_j += deviation²·w_j²
  * A negative sign takes the same away again.
  */
 typedef struct ffl_spread {
     double value, worst, deviation, sign;
 } ffl_spread;
 
-void ffl_sum_spread(const ffl_spread *spread, const float *w, size_t n, double *y, double *worst,
-                    double *squares, double *deviations);
+void ffl_sum_spread(const ffl_spread *spread, const float *w, size_t n, double *worst, double *squares,
+                    double *deviations);
+
+/* y_j += factor·w_j */
+void ffl_sum_axpy(double factor, const float *w, size_t n, double *y);
 
 #endif

@@ -4,22 +4,29 @@
 #include <math.h>
 #include <string.h>
 
-ffl_status ffl_sums_new(size_t width_out, bool with_y, ffl_sums *sums)
+static size_t arrays(const ffl_arithmetic *arithmetic, bool with_y)
 {
-    double *block = ffl_alloc_array(width_out, (with_y ? 4 : 3) * sizeof *block);
+    return 3u + arithmetic->shares + with_y;
+}
+
+ffl_status ffl_sums_new(const ffl_arithmetic *arithmetic, bool with_y, ffl_sums *sums)
+{
+    const size_t width = arithmetic->layer->width_out;
+    double *block = ffl_alloc_array(width, arrays(arithmetic, with_y) * sizeof *block);
     *sums = (ffl_sums){0};
     if (!block)
         return FFL_NO_MEMORY;
     sums->worst = block;
-    sums->squares = block + width_out;
-    sums->deviations = block + 2 * width_out;
-    sums->y = with_y ? block + 3 * width_out : NULL;
+    sums->squares = block + width;
+    sums->deviations = block + 2 * width;
+    sums->shared = arithmetic->shares ? block + 3 * width : NULL;
+    sums->y = with_y ? block + (arrays(arithmetic, with_y) - 1) * width : NULL;
     return FFL_OK;
 }
 
-void ffl_sums_clear(size_t width_out, ffl_sums *sums)
+void ffl_sums_clear(const ffl_arithmetic *arithmetic, ffl_sums *sums)
 {
-    memset(sums->worst, 0, (sums->y ? 4 : 3) * width_out * sizeof *sums->worst);
+    memset(sums->worst, 0, arrays(arithmetic, sums->y) * arithmetic->layer->width_out * sizeof *sums->worst);
     sums->flat_worst = sums->flat_deviations = 0;
 }
 
@@ -38,10 +45,19 @@ ffl_status ffl_walk_new(const ffl_layer *layer, const ffl_arithmetic *arithmetic
     walk->path = ffl_alloc_array(visited, sizeof *walk->path);
     walk->y = ffl_alloc_array(layer->width_out, sizeof *walk->y);
     if (walk->nodes && walk->logits && walk->path && walk->y &&
-        ffl_sums_new(layer->width_out, false, &walk->sums) == FFL_OK)
+        ffl_sums_new(arithmetic, false, &walk->sums) == FFL_OK)
         return FFL_OK;
     ffl_walk_free(walk);
     return FFL_NO_MEMORY;
+}
+
+void ffl_walk_sum(ffl_walk *walk, double hidden_peak)
+{
+    const size_t visited = walk->layer->trees * walk->layer->levels;
+    walk->hidden_peak = hidden_peak;
+    ffl_sums_clear(walk->arithmetic, &walk->sums);
+    for (size_t k = 0; k < visited; k++)
+        ffl_sums_add(walk->arithmetic, &walk->nodes[k], hidden_peak, 1, &walk->sums);
 }
 
 ffl_status ffl_walk_row(ffl_walk *walk, const float *x)
@@ -60,9 +76,7 @@ ffl_status ffl_walk_row(ffl_walk *walk, const float *x)
         walk->bounded &= !walk->nodes[k].overflows;
         walk->hidden_peak = fmax(walk->hidden_peak, fabs(walk->nodes[k].g));
     }
-    ffl_sums_clear(l->width_out, &walk->sums);
-    for (size_t k = 0; k < visited; k++)
-        ffl_sums_add(walk->arithmetic, &walk->nodes[k], walk->hidden_peak, 1, &walk->sums);
+    ffl_walk_sum(walk, walk->hidden_peak);
     walk->bounded &= !ffl_sums_overflow(walk->arithmetic, &walk->sums);
     return FFL_OK;
 }

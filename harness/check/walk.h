@@ -25,11 +25,14 @@ ffl_status ffl_walk_new(const ffl_layer *layer, const ffl_arithmetic *arithmetic
 /* Walks one row. An unbounded row leaves everything but `bounded` unspecified. */
 ffl_status ffl_walk_row(ffl_walk *walk, const float *x);
 
+/* Sums over the nodes again, for another hidden peak. */
+void ffl_walk_sum(ffl_walk *walk, double hidden_peak);
+
 void ffl_walk_free(ffl_walk *walk);
 
-/* Sums of width_out zeros each, in one allocation that begins at `worst`; with y when asked. */
-ffl_status ffl_sums_new(size_t width_out, bool with_y, ffl_sums *sums);
-void ffl_sums_clear(size_t width_out, ffl_sums *sums);
+/* Zeros, in one allocation; y when asked, shared when the arithmetic has such errors. */
+ffl_status ffl_sums_new(const ffl_arithmetic *arithmetic, bool with_y, ffl_sums *sums);
+void ffl_sums_clear(const ffl_arithmetic *arithmetic, ffl_sums *sums);
 void ffl_sums_free(ffl_sums *sums);
 
 #endif

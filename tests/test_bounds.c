@@ -1,0 +1,86 @@
+#include "harness/check/bounds.h"
+#include "kernels/memory.h"
+#include "kernels/reference.h"
+#include "tests/scene.h"
+#include <criterion/criterion.h>
+#include <math.h>
+
+#define CONTRACT(in, wt, hid, out, scale)                                                                    \
+    {                                                                                                        \
+        .input = in, .weights = wt, .hidden = hid, .accumulator = FFL_F32, .output = out,                    \
+        .weight_scale = scale, .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .alignment = 4    \
+    }
+
+/* Every honest way to compute that the bounds must let pass. */
+static const struct {
+    const char *name;
+    simulation how;
+} honest[] = {
+    {"f32 by index", {.contract = FFL_CONTRACT_F32, .lanes = 1}},
+    {"f32 from the bias", {.contract = FFL_CONTRACT_F32, .lanes = 1, .bias_first = true}},
+    {"f32, 64 lanes", {.contract = FFL_CONTRACT_F32, .lanes = 64}},
+    {"f32, fused", {.contract = FFL_CONTRACT_F32, .lanes = 1, .fused = true}},
+    {"f32, fused, 16 lanes", {.contract = FFL_CONTRACT_F32, .lanes = 16, .fused = true}},
+    {"tf32", {.contract = CONTRACT(FFL_TF32, FFL_TF32, FFL_TF32, FFL_F32, FFL_SCALE_NONE), .lanes = 16}},
+    {"bf16", {.contract = CONTRACT(FFL_BF16, FFL_BF16, FFL_BF16, FFL_BF16, FFL_SCALE_NONE), .lanes = 16}},
+    {"bf16 weights",
+     {.contract = CONTRACT(FFL_F32, FFL_BF16, FFL_F32, FFL_F32, FFL_SCALE_NONE), .lanes = 16}},
+    {"int8 weights", {.contract = CONTRACT(FFL_F32, FFL_INT8, FFL_F32, FFL_F32, FFL_SCALE_ROW), .lanes = 16}},
+    {"int8", {.contract = CONTRACT(FFL_INT8, FFL_INT8, FFL_F32, FFL_F32, FFL_SCALE_ROW), .lanes = 16}},
+};
+
+static const char *const data_names[DATA_KINDS] = {"zero mean", "same sign", "outliers",
+                                                   "cancelled by the bias"};
+
+Test(bounds, no_honest_logit_exceeds_them)
+{
+    enum { TOKENS = 5, NEURONS = 300 };
+    ffl_layer shape;
+    cr_assert_eq(ffl_layer_ff(768, 1, NEURONS, &shape), FFL_OK);
+    for (int kind = 0; kind < DATA_KINDS; kind++) {
+        scene s = new_scene(shape, false, TOKENS);
+        set_data(&s, (data_kind)kind);
+        const ffl_layer *l = &s.weights.layer;
+        for (size_t h = 0; h < sizeof honest / sizeof *honest; h++) {
+            const ffl_arithmetic a = ffl_arithmetic_new(l, &honest[h].how.contract, FFL_DATA_GENERAL);
+            double statistical = 0, worst = 0;
+            for (size_t t = 0; t < TOKENS; t++) {
+                const float *x = s.x + t * l->width_in;
+                const ffl_input input = ffl_input_new(&a, x);
+                for (size_t k = 0; k < NEURONS; k++) {
+                    const double z =
+                        ffl_reference_dot(x, l->w_in + k * l->width_in, l->width_in) + (double)l->b_in[k];
+                    const ffl_node node = ffl_node_new(&a, &input, k, z);
+                    const double error = fabs((double)simulate_logit(&honest[h].how, l, x, k) - z);
+                    cr_assert(node.statistical <= node.worst && node.statistical > 0);
+                    statistical = fmax(statistical, error / node.statistical);
+                    worst = fmax(worst, error / node.worst);
+                }
+            }
+            cr_log_info("%-20s %-22s logit %.3f %.4f", honest[h].name, data_names[kind], statistical, worst);
+            cr_assert(statistical <= 1 && statistical > 0, "%s, %s: %g", honest[h].name, data_names[kind],
+                      statistical);
+        }
+        free_scene(&s);
+    }
+}
+
+Test(bounds, no_honest_output_exceeds_them)
+{
+    ffl_layer shapes[2];
+    cr_assert_eq(ffl_layer_ff(96, 64, 1023, &shapes[0]), FFL_OK);
+    cr_assert_eq(ffl_layer_fff(96, 64, 2, 8, &shapes[1]), FFL_OK);
+    for (size_t f = 0; f < 2; f++)
+        for (int kind = 0; kind < DATA_KINDS; kind++) {
+            scene s = new_scene(shapes[f], false, f ? 100 : 6);
+            set_data(&s, (data_kind)kind);
+            for (size_t h = 0; h < sizeof honest / sizeof *honest; h++) {
+                const ffl_judgement j = run_scene(&s, &honest[h].how, FFL_DATA_GENERAL);
+                cr_log_info("%-20s %-22s %s output %.3f %.4f flips %zu", honest[h].name, data_names[kind],
+                            f ? "FFF" : "FF", j.error_statistical, j.error_worst, j.flips);
+                cr_assert_eq(j.verdict, FFL_PASSED, "%s, %s, %s: %s", f ? "FFF" : "FF", honest[h].name,
+                             data_names[kind], j.reason);
+            }
+            free_scene(&s);
+        }
+}
