@@ -9,6 +9,7 @@ const ffl_command *const ffl_commands[] = {
     &ffl_command_list,
     &ffl_command_report,
     &ffl_command_run,
+    &ffl_command_study,
     NULL,
 };
 

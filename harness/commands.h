@@ -8,5 +8,6 @@ extern const ffl_command ffl_command_bench;
 extern const ffl_command ffl_command_list;
 extern const ffl_command ffl_command_report;
 extern const ffl_command ffl_command_run;
+extern const ffl_command ffl_command_study;
 
 #endif

@@ -96,8 +96,7 @@ static ffl_status read_lines(const ffl_options *base, problem_list *list)
     return status;
 }
 
-/* A failed check outranks everything; "nothing ran" holds only if it holds for all. */
-static int graver(int a, int b)
+int ffl_exit_graver(int a, int b)
 {
     static const int order[] = {FFL_EXIT_NOTHING_RAN, FFL_EXIT_GOOD, FFL_EXIT_STRICT, FFL_EXIT_REGRESSION,
                                 FFL_EXIT_USAGE, FFL_EXIT_FAILED};
@@ -122,7 +121,7 @@ ffl_status ffl_problems_run(const ffl_options *options, int *exit_code)
         status = command->run(&list.items[i].options, &code);
         if (status == FFL_OK && ffl_interrupted())
             status = ffl_fail(FFL_INTERRUPTED, "interrupted");
-        *exit_code = graver(*exit_code, code);
+        *exit_code = ffl_exit_graver(*exit_code, code);
     }
     for (size_t i = 0; i < list.count; i++) {
         ffl_options_free(&list.items[i].options);

@@ -10,4 +10,7 @@
 /* Runs the command once, or once per line of its problem file; the exit code is the gravest of all. */
 ffl_status ffl_problems_run(const ffl_options *options, int *exit_code);
 
+/* A failed check outranks everything; "nothing ran" holds only if it holds for all. */
+int ffl_exit_graver(int a, int b);
+
 #endif

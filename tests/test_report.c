@@ -13,6 +13,7 @@
 
 static char path[64], second_path[64];
 static ffl_rows rows;
+static char *text;
 
 static void set_up(void)
 {
@@ -25,6 +26,7 @@ static void set_up(void)
 static void tear_down(void)
 {
     ffl_rows_free(&rows);
+    free(text);
     remove(path);
     remove(second_path);
 }
@@ -95,10 +97,11 @@ static void read_rows(void)
     cr_assert_eq(ffl_rows_read(paths, 1, &rows), FFL_OK, "%s", ffl_error());
 }
 
+/* What it writes, until the next call. */
 static const char *render(ffl_status (*write)(const ffl_rows *, FILE *))
 {
-    static char *text;
-    static size_t size;
+    size_t size;
+    free(text);
     FILE *file = open_memstream(&text, &size);
     cr_assert_eq(write(&rows, file), FFL_OK, "%s", ffl_error());
     fclose(file);
@@ -140,14 +143,14 @@ Test(report, two_speed_ups_are_against_the_same_level_and_against_the_fastest)
     cr_assert_float_eq(s.ratio, 90, 1e-9);
     cr_assert_float_eq(s.low, 90 * 0.9 / 1.1, 1e-9);
     cr_assert_float_eq(s.high, 90 * 1.1 / 0.9, 1e-9);
-    const char *text = render(ffl_markdown_write);
+    const char *report = render(ffl_markdown_write);
     expect(
         text,
         "| 1x11 / 4095 | hot cache, batch 16, 1 thread, f32, width 768, gelu | `fff_blas1` | 100 ns [90.0, "
         "110] | `ff_blas1_other` | 500 ns [450, 550] | **5.00x [4.09, 6.11]** | 341x |");
     expect(text,
            "| 1 | `fff_blas1` | blis | 100 ns [90.0, 110] | – | 90.0x [73.6, 110] | 5.00x [4.09, 6.11] |");
-    expect(text, "78x");
+    expect(report, "78x");
 }
 
 Test(report, reduced_rows_are_never_ranked_nor_the_fastest)
@@ -161,13 +164,13 @@ Test(report, reduced_rows_are_never_ranked_nor_the_fastest)
     const ffl_row *fff = find("fff_naive", 16384);
     cr_assert_eq(ffl_fastest(&rows, fff, "ff", 4095), find("ff_blas3", 16384));
     cr_assert_eq(ffl_fastest(&rows, fff, "fff", 4095), fff);
-    const char *text = render(ffl_markdown_write);
-    expect(text, "| 1 | `fff_naive` |");
-    expect(text, "| 2 | `ff_blas3` |");
-    expect(text, "| – | `fff_reduced` | none | 1.00 ns\\* [0.90, 1.10] |");
-    expect(text, "| – | `ff_naive` |");
-    expect(text, "\\* 64 tokens per call");
-    expect(text, "| 0.10x\\* [0.08, 0.12] |"); /* same level, against the reduced dense row: marked */
+    const char *report = render(ffl_markdown_write);
+    expect(report, "| 1 | `fff_naive` |");
+    expect(report, "| 2 | `ff_blas3` |");
+    expect(report, "| – | `fff_reduced` | none | 1.00 ns\\* [0.90, 1.10] |");
+    expect(report, "| – | `ff_naive` |");
+    expect(report, "\\* 64 tokens per call");
+    expect(report, "| 0.10x\\* [0.08, 0.12] |"); /* same level, against the reduced dense row: marked */
 }
 
 Test(report, handicapped_and_implausible_rows_are_never_denominators)
@@ -181,11 +184,11 @@ Test(report, handicapped_and_implausible_rows_are_never_denominators)
     const ffl_row *fff = find("fff_blas3", 1);
     cr_assert_null(ffl_fastest(&rows, fff, "ff", 4095));
     cr_assert_null(ffl_same_level(&rows, fff, 4095));
-    const char *text = render(ffl_markdown_write);
-    expect(text, "No speed-up can be stated");
-    expect(text, "| – | `ff_slow_kernels` | openblas Haswell |");
-    expect(text, "| HANDICAPPED | fflab-report");
-    expect(text, "| IMPLAUSIBLE | fflab-report");
+    const char *report = render(ffl_markdown_write);
+    expect(report, "No speed-up can be stated");
+    expect(report, "| – | `ff_slow_kernels` | openblas Haswell |");
+    expect(report, "| HANDICAPPED | fflab-report");
+    expect(report, "| IMPLAUSIBLE | fflab-report");
 }
 
 Test(report, what_did_not_pass_is_listed_with_its_reason_and_never_counts)
@@ -199,11 +202,11 @@ Test(report, what_did_not_pass_is_listed_with_its_reason_and_never_counts)
     read_rows();
     cr_assert_eq(ffl_fastest(&rows, find("fff_naive", 1), "ff", 4095), find("ff_naive", 1));
     cr_assert_eq(ffl_fastest(&rows, find("fff_naive", 1), "fff", 4095), find("fff_naive", 1));
-    const char *text = render(ffl_markdown_write);
-    expect(text, "| – | `ff_wrong` | none | – | – | – | – | FAILED: row 3 \\| element 7 |");
-    expect(text, "- **CRASHED** `fff_crash` (bench, ");
-    expect(text, "Repeat: `fflab bench -v fff_crash`");
-    expect_not(text, "| 3 | `");
+    const char *report = render(ffl_markdown_write);
+    expect(report, "| – | `ff_wrong` | none | – | – | – | – | FAILED: row 3 \\| element 7 |");
+    expect(report, "- **CRASHED** `fff_crash` (bench, ");
+    expect(report, "Repeat: `fflab bench -v fff_crash`");
+    expect_not(report, "| 3 | `");
     json_error_t error;
     json_t *json = json_loads(render(ffl_gbench_json_write), 0, &error);
     cr_assert_not_null(json, "%s", error.text);
@@ -292,9 +295,9 @@ Test(report, the_latest_line_of_a_case_wins_on_each_machine_apart)
     const ffl_row *dense = ffl_fastest(&rows, find("fff_naive", 1), "ff", 4095);
     cr_assert_eq(dense->record.median_ns, 2000);
     cr_assert_eq(dense->line, 4);
-    const char *text = render(ffl_markdown_write);
-    expect(text, "J2:4");
-    expect(text, "never compared");
+    const char *report = render(ffl_markdown_write);
+    expect(report, "J2:4");
+    expect(report, "never compared");
 }
 
 Test(report, a_missing_shard_is_said)
@@ -308,9 +311,9 @@ Test(report, a_missing_shard_is_said)
 Test(report, nothing_at_all_is_said_plainly_and_a_missing_path_is_named)
 {
     read_rows();
-    const char *text = render(ffl_markdown_write);
-    expect(text, "No case is finished");
-    expect(text, "machine and build are unknown");
+    const char *report = render(ffl_markdown_write);
+    expect(report, "No case is finished");
+    expect(report, "machine and build are unknown");
     expect(render(ffl_headline_print), "No speed-up can be stated");
     const char *missing[] = {"/nonexistent/run"};
     ffl_rows none;
@@ -333,11 +336,11 @@ Test(report, routing_and_packing_have_their_tables)
         "\"cache\":\"hot\",\"batch\":8,\"tokens\":8,\"threads\":1,\"verdict\":\"PASSED\",\"median_ns\":400,"
         "\"leaves_mean\":1,\"entropy_mean\":0,\"top1_mean\":1,\"unique_weight_bytes\":73776}\n");
     read_rows();
-    const char *text = render(ffl_markdown_write);
+    const char *report = render(ffl_markdown_write);
     expect(text,
            "| `fff_naive` | 1x11 | 8 | hot | single | 1 | 0 | 100 % | 73.8 kB | 50.0 ns | 2.00x | 20.0x |");
-    expect(text, "| `fff_naive` | 1x11 | 8 | hot | 72.0 µs | 2.00 MB | 10 |");
-    expect_not(text, "| `fff_naive` | none | 50.0 ns"); /* another routing is not ranked */
+    expect(report, "| `fff_naive` | 1x11 | 8 | hot | 72.0 µs | 2.00 MB | 10 |");
+    expect_not(report, "| `fff_naive` | none | 50.0 ns"); /* another routing is not ranked */
 }
 
 Test(report, csv_quotes_what_needs_it)
@@ -345,9 +348,9 @@ Test(report, csv_quotes_what_needs_it)
     put_run(path, "r1", "CPU, \\\"fast\\\"", "");
     put_bench("ff_naive", "naive", "none", 1, 1, 1000, "");
     read_rows();
-    const char *text = render(ffl_csv_write);
-    expect(text, "file,line,machine,schema,kind,run,key");
-    expect(text, ",2,\"CPU, \"\"fast\"\", 2 processors\",1,bench,r1,bench ff_naive b1,");
+    const char *report = render(ffl_csv_write);
+    expect(report, "file,line,machine,schema,kind,run,key");
+    expect(report, ",2,\"CPU, \"\"fast\"\", 2 processors\",1,bench,r1,bench ff_naive b1,");
 }
 
 Test(report, numbers_keep_three_digits)

@@ -1,0 +1,110 @@
+/* The whole way through the program: the smoke study, its report, resuming it, and what it refuses. */
+#include "run_program.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char folder[64];
+static run_result result;
+
+static void set_up(void)
+{
+    strcpy(folder, "/tmp/fflab-study-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    setenv("DIR", folder, 1);
+}
+
+static void tear_down(void)
+{
+    run_shell("rm -rf \"$DIR\"", &result);
+}
+
+TestSuite(study, .init = set_up, .fini = tear_down);
+
+static void expect(const char *text, const char *snippet)
+{
+    cr_assert_not_null(strstr(text, snippet), "missing: %s\nin:\n%s\n%s", snippet, text, result.err);
+}
+
+Test(study, smoke_writes_journal_and_report_and_resuming_adds_nothing)
+{
+    run_shell("\"$FFLAB\" study smoke -v '*_naive' --out \"$DIR/s\"", &result);
+    cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
+    expect(result.out, "step 3 of 3: fflab bench");
+    expect(result.out, "/s/report.md");
+    run_shell("cat \"$DIR/s/report.md\"", &result);
+    expect(result.out, "| `fff_naive` |");
+    expect(result.out, "## The paper's table");
+    expect(result.out, "| single |");
+    run_shell("jq -e '.benchmarks | length > 0' \"$DIR/s/benchmark.json\" 2>/dev/null || "
+              "grep -q '\"json_schema_version\": 1' \"$DIR/s/benchmark.json\"",
+              &result);
+    cr_assert_eq(result.exit_code, 0);
+    run_shell("grep -vc '\"kind\":\"run\"' \"$DIR/s/journal.jsonl\"", &result);
+    const int lines = atoi(result.out);
+    cr_assert_gt(lines, 0);
+    run_shell("\"$FFLAB\" study smoke -v '*_naive' --out \"$DIR/s\" --resume", &result);
+    cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
+    run_shell("grep -vc '\"kind\":\"run\"' \"$DIR/s/journal.jsonl\"", &result);
+    cr_assert_eq(atoi(result.out), lines);
+}
+
+Test(study, shards_merge_to_the_whole)
+{
+    run_shell(
+        "for i in 1 2; do \"$FFLAB\" study smoke -v '*_naive' --shard $i/2 --out \"$DIR/$i\" || exit; done; "
+        "grep -q 'only 1 of 2 shards' \"$DIR/1/report.md\" && "
+        "\"$FFLAB\" report \"$DIR/1\" \"$DIR/2\" --out \"$DIR/all\" && ! grep -q Partial "
+        "\"$DIR/all/report.md\"",
+        &result);
+    cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
+    run_shell("\"$FFLAB\" study smoke -v '*_naive' --out \"$DIR/w\" > /dev/null && "
+              "keys() { cat \"$@\" | grep -v '\"kind\":\"run\"' | grep -o '\"key\":\"[^\"]*\"' | sort; } && "
+              "keys \"$DIR/w/journal.jsonl\" > \"$DIR/one\" && "
+              "keys \"$DIR/1/journal.jsonl\" \"$DIR/2/journal.jsonl\" > \"$DIR/two\" && cmp \"$DIR/one\" "
+              "\"$DIR/two\"",
+              &result);
+    cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
+}
+
+Test(study, interrupted_reports_what_is_finished_and_exits_130)
+{
+    /* One finished line is waited for, so the moment of the signal does not matter. */
+    run_shell("\"$FFLAB\" study -v '*_naive' --out \"$DIR/s\" > \"$DIR/out\" 2>&1 & pid=$!; n=0\n"
+              "until grep -q '\"kind\":\"check\"' \"$DIR/s/journal.jsonl\" 2>/dev/null; do\n"
+              "  n=$((n + 1)); [ $n -gt 1200 ] && break; sleep 0.1; done\n"
+              "kill -TERM $pid; wait $pid",
+              &result);
+    cr_assert_eq(result.exit_code, 130, "%d", result.exit_code);
+    run_shell("cat \"$DIR/s/report.md\"; cat \"$DIR/out\"", &result);
+    expect(result.out, "## Verification");
+    expect(result.out, "interrupted");
+}
+
+Test(study, bad_input_is_refused_before_anything_runs)
+{
+    static const char *const bad[][2] = {
+        {"study fast", "study fast: no such study; there are: paper, smoke"},
+        {"study smoke --shard 3/2", "--shard 3/2"},
+        {"study smoke --budget never", "--budget never"},
+        {"study smoke -v no_such_variant", "-v no_such_variant"},
+        {"study smoke --seed x", "--seed x"},
+        {"report \"$DIR\"", "no journal"},
+        {"report \"$DIR/absent\"", "absent"},
+        {"report \"$DIR\" \"$DIR\"", "--out DIR"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char command[256];
+        const int study = strncmp(bad[i][0], "study", 5) == 0;
+        snprintf(command, sizeof command, "\"$FFLAB\" %s%s", bad[i][0], study ? " --out \"$DIR/s\"" : "");
+        run_shell(command, &result);
+        cr_assert_eq(result.exit_code, 1, "%s: %d", bad[i][0], result.exit_code);
+        expect(result.err, bad[i][1]);
+        cr_assert_eq(strchr(result.err, '\n'), result.err + strlen(result.err) - 1, "one line: %s",
+                     result.err);
+        cr_assert_str_empty(result.out);
+        run_shell("test ! -e \"$DIR/s\"", &result);
+        cr_assert_eq(result.exit_code, 0, "%s left a folder", bad[i][0]);
+    }
+}
