@@ -151,9 +151,9 @@ void ffl_print_text(FILE *file, const char *text)
 void ffl_print_setting(FILE *file, const ffl_row *row)
 {
     const ffl_record *r = &row->record;
-    ffl_print_text(file, r->cache[0] ? r->cache : "unstated");
-    fprintf(file, " cache, batch %lld, %lld thread%s, ", (long long)r->batch, (long long)r->threads,
-            r->threads == 1 ? "" : "s");
+    fprintf(file, "batch %lld, ", (long long)r->batch);
+    ffl_print_text(file, r->cache[0] ? r->cache : "unstated cache");
+    fprintf(file, ", %lld thread%s, ", (long long)r->threads, r->threads == 1 ? "" : "s");
     ffl_print_text(file, r->clazz);
     fprintf(file, ", width %lld", (long long)r->width_in);
     if (r->width_out != r->width_in)

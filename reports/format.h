@@ -37,7 +37,7 @@ void ffl_format_flags(const ffl_row *row, char out[FFL_CELL]);
 /* Text from outside inside a table cell: no bars, line ends, HTML or control characters. */
 void ffl_print_text(FILE *file, const char *text);
 
-/* The setting in words: "hot cache, batch 128, 1 thread, f32, width 768, gelu, host". */
+/* The setting in words: "batch 128, hot, 1 thread, f32, width 768, gelu". */
 void ffl_print_setting(FILE *file, const ffl_row *row);
 
 #endif

@@ -116,6 +116,44 @@ static void print_failures(const ffl_rows *rows, FILE *file)
         fputc('\n', file);
 }
 
+static bool is_same_absence(const ffl_record *a, const ffl_record *b)
+{
+    return strcmp(a->variant, b->variant) == 0 && strcmp(a->kind, b->kind) == 0 &&
+           strcmp(a->verdict, b->verdict) == 0 && strcmp(a->reason, b->reason) == 0;
+}
+
+/* Cases that did not run, once per variant and reason. */
+static void print_absences(const ffl_rows *rows, FILE *file)
+{
+    bool any = false;
+    for (size_t i = 0; i < rows->count; i++) {
+        const ffl_record *r = &rows->value[i].record;
+        size_t cases = 0, first = i;
+        char source[FFL_CELL];
+        if (verdict_of(&rows->value[i]) <= PASSED)
+            continue;
+        for (size_t k = 0; k < rows->count; k++)
+            if (is_same_absence(r, &rows->value[k].record)) {
+                first = k < first ? k : first;
+                cases++;
+            }
+        if (first != i)
+            continue;
+        if (!any)
+            fputs("Not run here:\n\n", file);
+        any = true;
+        ffl_format_source(rows, &rows->value[i], source);
+        fputs("- `", file);
+        ffl_print_text(file, r->variant);
+        fprintf(file, "` (%s, %zu case%s, first %s): %s, ", r->kind, cases, cases == 1 ? "" : "s", source,
+                verdicts[verdict_of(&rows->value[i])]);
+        ffl_print_text(file, r->reason[0] ? r->reason : "no reason given");
+        fputc('\n', file);
+    }
+    if (any)
+        fputc('\n', file);
+}
+
 void ffl_markdown_checks(const ffl_rows *rows, FILE *file)
 {
     fputs(
@@ -134,4 +172,5 @@ void ffl_markdown_checks(const ffl_rows *rows, FILE *file)
             print_variant(rows, rows->value[i].record.variant, file);
     fputc('\n', file);
     print_failures(rows, file);
+    print_absences(rows, file);
 }

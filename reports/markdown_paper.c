@@ -33,8 +33,8 @@ static const ffl_row *best_at(const ffl_rows *rows, const ffl_row *race, const l
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_row *c = &rows->value[i];
         const ffl_record *r = &c->record;
-        if (strcmp(r->kind, "bench") != 0 || ffl_row_is_fff(c) != fff || r->neurons != neurons ||
-            !is_at(c, at) || !ffl_same_setting(c, race) ||
+        if (!ffl_row_ran(c) || ffl_row_is_fff(c) != fff || r->neurons != neurons || !is_at(c, at) ||
+            !ffl_same_setting(c, race) ||
             (fff ? !ffl_in_race(rows, c, race) : ffl_is_stand_in(rows, c, race)))
             continue;
         if (!best || worth(c) > worth(best) ||
@@ -95,7 +95,7 @@ static size_t levels_of(const ffl_rows *rows, const ffl_row *race, const char *f
     size_t count = 0;
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_record *r = &rows->value[i].record;
-        if (strcmp(r->kind, "bench") != 0 || strcmp(r->family, family) != 0 ||
+        if (!ffl_row_ran(&rows->value[i]) || strcmp(r->family, family) != 0 ||
             !ffl_same_setting(&rows->value[i], race))
             continue;
         size_t at = 0;

@@ -71,7 +71,11 @@ static void print_row(const ffl_rows *rows, const ffl_row *row, size_t place, FI
     ffl_format_speedup(
         fff ? ffl_speedup_of(row, ffl_same_level(rows, row, r->neurons)) : (ffl_speedup){.ratio = NAN}, cell);
     fprintf(file, "%s | ", cell);
-    ffl_format_speedup(ffl_speedup_of(row, ffl_fastest(rows, row, "ff", r->neurons)), cell);
+    const ffl_row *fastest = ffl_fastest(rows, row, "ff", r->neurons);
+    if (fastest == row)
+        ffl_format_ratio(1, cell); /* with itself there is no uncertainty */
+    else
+        ffl_format_speedup(ffl_speedup_of(row, fastest), cell);
     fprintf(file, "%s | ", cell);
     print_remark(row, file);
     ffl_format_source(rows, row, cell);

@@ -8,8 +8,8 @@
 static bool same_but_routing(const ffl_row *a, const ffl_row *b)
 {
     const ffl_record *x = &a->record, *y = &b->record;
-    return strcmp(y->kind, "bench") == 0 && ffl_row_is_fff(b) && ffl_same_setting(a, b) &&
-           x->trees == y->trees && x->depth == y->depth && strcmp(x->variant, y->variant) == 0;
+    return ffl_row_ran(b) && ffl_row_is_fff(b) && ffl_same_setting(a, b) && x->trees == y->trees &&
+           x->depth == y->depth && strcmp(x->variant, y->variant) == 0;
 }
 
 /* The same variant and case under uniform routing, NULL when `row` has no other routing beside it. */
@@ -86,7 +86,7 @@ void ffl_markdown_routing(const ffl_rows *rows, FILE *file)
     size_t count = 0;
     for (size_t i = 0; i < rows->count && list; i++) {
         const ffl_row *row = &rows->value[i];
-        if (strcmp(row->record.kind, "bench") == 0 && ffl_row_is_fff(row) && has_other_routing(rows, row))
+        if (ffl_row_ran(row) && ffl_row_is_fff(row) && has_other_routing(rows, row))
             list[count++] = row;
     }
     if (count) {
@@ -163,7 +163,7 @@ void ffl_markdown_repeat(const ffl_rows *rows, FILE *file)
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_row *row = &rows->value[i];
         char source[FFL_CELL];
-        if (strcmp(row->record.kind, "bench") != 0 || !row->record.command[0])
+        if (!ffl_row_ran(row) || !row->record.command[0])
             continue;
         if (!any)
             fputs("## How to repeat\n\nEach command repeats one row; `fflab check` repeats the verification. "

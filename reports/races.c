@@ -12,8 +12,7 @@ static bool same_shape(const ffl_record *a, const ffl_record *b)
 static bool is_named_by(const ffl_row *row, const ffl_row *other)
 {
     const ffl_record *r = &row->record, *o = &other->record;
-    if (other == row || strcmp(o->kind, "bench") != 0 || o->neurons != r->neurons ||
-        !ffl_same_setting(row, other))
+    if (other == row || !ffl_row_ran(other) || o->neurons != r->neurons || !ffl_same_setting(row, other))
         return false;
     if (!ffl_row_is_fff(row))
         return ffl_row_is_fff(other) || other < row;
@@ -26,7 +25,7 @@ static bool is_named_by(const ffl_row *row, const ffl_row *other)
 
 static bool names_race(const ffl_rows *rows, const ffl_row *row)
 {
-    if (strcmp(row->record.kind, "bench") != 0)
+    if (!ffl_row_ran(row))
         return false;
     for (size_t i = 0; i < rows->count; i++)
         if (is_named_by(row, &rows->value[i]))
@@ -65,7 +64,7 @@ ffl_status ffl_races(const ffl_rows *rows, const ffl_row ***out, size_t *count)
 bool ffl_in_race(const ffl_rows *rows, const ffl_row *row, const ffl_row *race)
 {
     const ffl_record *r = &row->record;
-    if (strcmp(r->kind, "bench") != 0 || r->neurons != race->record.neurons || !ffl_same_setting(row, race))
+    if (!ffl_row_ran(row) || r->neurons != race->record.neurons || !ffl_same_setting(row, race))
         return false;
     if (ffl_row_is_fff(row))
         return ffl_row_is_fff(race) && same_shape(r, &race->record) &&
@@ -79,7 +78,7 @@ size_t ffl_other_sizes(const ffl_rows *rows, const ffl_row *row, int64_t out[FFL
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_row *c = &rows->value[i];
         const int64_t neurons = c->record.neurons;
-        if (strcmp(c->record.kind, "bench") != 0 || ffl_row_is_fff(c) || neurons == row->record.neurons ||
+        if (!ffl_row_ran(c) || ffl_row_is_fff(c) || neurons == row->record.neurons ||
             !ffl_same_setting(c, row))
             continue;
         size_t at = 0;

@@ -12,10 +12,15 @@ bool ffl_row_is_reduced(const ffl_row *row)
     return row->record.tokens < row->record.batch;
 }
 
+bool ffl_row_ran(const ffl_row *row)
+{
+    return strcmp(row->record.kind, "bench") == 0 && strcmp(row->record.verdict, "UNSUPPORTED") != 0;
+}
+
 bool ffl_row_has_time(const ffl_row *row)
 {
     const ffl_record *r = &row->record;
-    return strcmp(r->kind, "bench") == 0 && strcmp(r->verdict, "PASSED") == 0 && ffl_row_token_ns(row) > 0;
+    return ffl_row_ran(row) && strcmp(r->verdict, "PASSED") == 0 && ffl_row_token_ns(row) > 0;
 }
 
 bool ffl_row_ranks(const ffl_row *row)

@@ -15,6 +15,9 @@ bool ffl_row_is_fff(const ffl_row *row);
 /* Timed with fewer tokens than its batch asks for, because a full call would take too long. */
 bool ffl_row_is_reduced(const ffl_row *row);
 
+/* A timed case that was possible here: not UNSUPPORTED. */
+bool ffl_row_ran(const ffl_row *row);
+
 /* Timed, and its timed calls PASSED: has a number at all. */
 bool ffl_row_has_time(const ffl_row *row);
 
