@@ -2,6 +2,7 @@
 #include "harness/machine.h"
 #include "harness/build_info.h"
 #include "harness/commit.h"
+#include "harness/environment.h"
 #include "kernels/blas.h"
 #include "kernels/cpu.h"
 #include <sched.h>
@@ -143,18 +144,16 @@ static json_t *build_json(void)
     return object;
 }
 
+/* The providers as opened, with their measured rates; those that cannot be had, with the reason. */
 static json_t *blas_json(void)
 {
-    json_t *all = json_array();
+    json_t *all = ffl_environment_providers();
     for (int l = FFL_NO_LIBRARY + 1; l < FFL_LIBRARY_COUNT; l++) {
-        const ffl_blas *blas = ffl_blas_open((ffl_library)l);
+        if (ffl_blas_open((ffl_library)l))
+            continue;
         json_t *object = json_object();
         set_text(object, "library", ffl_library_name((ffl_library)l));
-        json_object_set_new(object, "available", json_boolean(blas));
-        set_text(object, "version", blas ? blas->version : "");
-        set_text(object, "kernel_family", blas ? blas->family : "");
-        set_text(object, "path", blas ? blas->path : "");
-        set_text(object, "reason", blas ? "" : ffl_error());
+        set_text(object, "missing", ffl_error());
         json_array_append_new(all, object);
     }
     return all;
@@ -169,8 +168,8 @@ static json_t *environment_json(void)
                                            "GOMP_",
                                            "KMP_",
                                            "MKL_",
-                                           "FFL",
-                                           "CUDA_",
+
+                                           "CUDA_VISIBLE_DEVICES=",
                                            "GOTO_",
                                            "LD_PRELOAD=",
                                            "LD_LIBRARY_PATH=",
@@ -228,6 +227,7 @@ json_t *ffl_circumstances(void)
     json_object_set_new(all, "build", build_json());
     json_object_set_new(all, "blas", blas_json());
     json_object_set_new(all, "environment", environment_json());
+    set_text(all, "overridden", ffl_environment_overridden());
     set_text(all, "command", command);
     return all;
 }

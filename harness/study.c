@@ -38,14 +38,6 @@ static const ffl_command *find_command(const char *name)
     return NULL;
 }
 
-static bool takes(const ffl_command *command, ffl_option option)
-{
-    for (const ffl_option *o = command->options; *o != FFL_OPT_COUNT; o++)
-        if (*o == option)
-            return true;
-    return false;
-}
-
 /* One step ready to run; its options point into `line` and `dir`. */
 typedef struct job {
     ffl_options options;
@@ -63,10 +55,10 @@ static ffl_status make_job(const ffl_options *given, const ffl_study_step *step,
     base.word_count = 0; /* the name of the study */
     base.value[FFL_OPT_OUT] = dir;
     for (int o = 0; o < FFL_OPT_COUNT; o++)
-        if (!takes(base.command, (ffl_option)o))
+        if (!ffl_command_takes(base.command, (ffl_option)o))
             base.value[o] = NULL;
     base.value[FFL_OPT_BUDGET] = NULL;
-    if (budget_s > 0 && takes(base.command, FFL_OPT_BUDGET))
+    if (budget_s > 0 && ffl_command_takes(base.command, FFL_OPT_BUDGET))
         snprintf(out->line, sizeof out->line, "%s --budget %.0fs", step->line, budget_s);
     else
         snprintf(out->line, sizeof out->line, "%s", step->line);

@@ -35,13 +35,19 @@ static void print_blas(FILE *file, const json_t *libraries)
     const json_t *library;
     json_array_foreach(libraries, i, library)
     {
-        char cell[700];
-        if (json_is_true(json_object_get(library, "available")))
-            snprintf(cell, sizeof cell, "%.200s; kernels %.80s; %.300s", text_of(library, "version"),
-                     text_of(library, "kernel_family")[0] ? text_of(library, "kernel_family") : "not stated",
-                     text_of(library, "path"));
-        else
-            snprintf(cell, sizeof cell, "not available: %.500s", text_of(library, "reason"));
+        char cell[1024];
+        const double rate = json_number_value(json_object_get(library, "gflops"));
+        int used = snprintf(cell, sizeof cell, "not available: %.500s", text_of(library, "missing"));
+        if (!text_of(library, "missing")[0])
+            used = snprintf(cell, sizeof cell, "%.200s; kernels %.80s", text_of(library, "version"),
+                            text_of(library, "family")[0] ? text_of(library, "family") : "not stated");
+        if (rate > 0)
+            used += snprintf(cell + used, sizeof cell - (size_t)used, ", sgemm %.0f GFLOP/s", rate);
+        if (json_is_true(json_object_get(library, "handicapped")))
+            used += snprintf(cell + used, sizeof cell - (size_t)used, "; HANDICAPPED: %.200s",
+                             text_of(library, "reason"));
+        if (text_of(library, "path")[0])
+            snprintf(cell + used, sizeof cell - (size_t)used, "; %.200s", text_of(library, "path"));
         print_line(file, text_of(library, "library"), cell);
     }
 }
@@ -94,6 +100,7 @@ static void print_machine(FILE *file, const ffl_row *run)
         print_line(file, "sanitizer", text_of(build, "sanitize"));
     print_blas(file, json_object_get(all, "blas"));
     print_environment(file, json_object_get(all, "environment"));
+    print_line(file, "set aside", text_of(all, "overridden"));
     fputc('\n', file);
 }
 
