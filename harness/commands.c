@@ -7,6 +7,7 @@
 const ffl_command *const ffl_commands[] = {
     &ffl_command_bench,
     &ffl_command_list,
+    &ffl_command_new,
     &ffl_command_report,
     &ffl_command_run,
     &ffl_command_study,

@@ -1,5 +1,6 @@
 #include "harness/registry.h"
 #include "harness/registry_table.h"
+#include "harness/shared_object.h"
 #include "kernels/blas.h"
 #include "kernels/device.h"
 #include <dlfcn.h>
@@ -44,10 +45,29 @@ const ffl_variant *ffl_registry_find(const char *name)
     return NULL;
 }
 
+bool ffl_registry_name_valid(const char *name, ffl_operation *operation)
+{
+    const bool conditional = strncmp(name, "fff_", 4) == 0;
+    if (!conditional && strncmp(name, "ff_", 3) != 0)
+        return false;
+    *operation = conditional ? FFL_FFF : FFL_FF;
+    const size_t length = strlen(name);
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length && name[length - 1] != '_' &&
+           !strstr(name, "__");
+}
+
 static ffl_status check_row(const char *path, const ffl_variant *v)
 {
+    ffl_operation operation;
+    if (!ffl_registry_name_valid(v->name, &operation) || operation != v->operation)
+        return ffl_fail(
+            FFL_BAD_INPUT,
+            "%s: variant '%s': the name must be ff_… for FF and fff_… for FFF, in lowercase letters, "
+            "digits and _",
+            path, v->name);
     if (!v->summary || !v->source || !v->prepare || !v->run)
-        return ffl_fail(FFL_BAD_INPUT, "%s: variant '%s' lacks a summary, source, prepare or run", path, v->name);
+        return ffl_fail(FFL_BAD_INPUT, "%s: variant '%s' lacks a summary, source, prepare or run", path,
+                        v->name);
     if ((unsigned)v->operation > FFL_FFF || (unsigned)v->place > FFL_CUDA ||
         (unsigned)v->family >= FFL_FAMILY_COUNT || (unsigned)v->isa >= FFL_ISA_COUNT ||
         (unsigned)v->library >= FFL_LIBRARY_COUNT || (unsigned)v->contract.weights >= FFL_TYPE_COUNT)
@@ -62,20 +82,25 @@ ffl_status ffl_registry_load(const char *path)
     /* Without a slash dlopen searches the library path; a plugin is a file the user named. */
     char name[4096];
     snprintf(name, sizeof name, "%s%s", strchr(path, '/') ? "" : "./", path);
+    if (ffl_shared_object_check(name) != FFL_OK)
+        return ffl_fail(FFL_BAD_INPUT, "--plugin %s: %s", path, ffl_error());
     void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (!handle)
         return ffl_fail(FFL_BAD_INPUT, "--plugin %s: %s", path, dlerror());
     const ffl_plugin *plugin = dlsym(handle, "ffl_plugin_entry");
     if (!plugin)
-        return ffl_fail(FFL_BAD_INPUT, "--plugin %s: no ffl_plugin_entry; end the file with FFL_PLUGIN(stem);", path);
-    if (plugin->abi != FFL_ABI || plugin->variant_size != sizeof(ffl_variant))
         return ffl_fail(FFL_BAD_INPUT,
-                        "--plugin %s: built against interface %u (%zu bytes), this fflab has %u (%zu bytes); rebuild it",
-                        path, plugin->abi, plugin->variant_size, (unsigned)FFL_ABI, sizeof(ffl_variant));
+                        "--plugin %s: no ffl_plugin_entry; end the file with FFL_PLUGIN(stem);", path);
+    if (plugin->abi != FFL_ABI || plugin->variant_size != sizeof(ffl_variant))
+        return ffl_fail(
+            FFL_BAD_INPUT,
+            "--plugin %s: built against interface %u (%zu bytes), this fflab has %u (%zu bytes); rebuild it",
+            path, plugin->abi, plugin->variant_size, (unsigned)FFL_ABI, sizeof(ffl_variant));
     for (const ffl_variant *v = plugin->variants; v->name; v++) {
         FFL_TRY(check_row(path, v));
         if (plugin_count == PLUGIN_VARIANTS_MAX)
-            return ffl_fail(FFL_BAD_INPUT, "--plugin %s: more than %d plugin variants", path, PLUGIN_VARIANTS_MAX);
+            return ffl_fail(FFL_BAD_INPUT, "--plugin %s: more than %d plugin variants", path,
+                            PLUGIN_VARIANTS_MAX);
         plugins[plugin_count++] = v;
     }
     return FFL_OK; /* the handle stays open: the rows live in it */

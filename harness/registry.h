@@ -19,6 +19,12 @@ const ffl_variant *ffl_registry_at(size_t i);
 /* NULL when no variant has that name. */
 const ffl_variant *ffl_registry_find(const char *name);
 
+/*
+ * A variant's name is ff_… or fff_… in lowercase letters, digits and single underscores, and says the
+ * operation. False for anything else.
+ */
+bool ffl_registry_name_valid(const char *name, ffl_operation *operation);
+
 /* Loads a shared object that ends in FFL_PLUGIN. FFL_BAD_INPUT names the file and what is wrong with it. */
 ffl_status ffl_registry_load(const char *path);
 
