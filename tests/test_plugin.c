@@ -16,7 +16,7 @@ static void expect(const char *script, int exit_code, const char *out, const cha
     static run_result r;
     static char line[6000];
     snprintf(line, sizeof line,
-             "cd %s && DEST=$PWD/dest && export PKG_CONFIG_SYSROOT_DIR=$DEST &&"
+             "cd %s && DEST=$PWD/dest$PREFIX &&"
              " export PKG_CONFIG_PATH=$(dirname \"$(find $DEST -name fflab.pc)\") &&\n%s",
              folder, script);
     run_shell(line, &r);
@@ -33,7 +33,10 @@ static void install(void)
     static run_result r;
     char line[256];
     cr_assert(mkdtemp(folder));
-    snprintf(line, sizeof line, "meson install -C $BUILD --no-rebuild --quiet --destdir %s/dest", folder);
+    snprintf(line, sizeof line,
+             "D=%s/dest && meson install -C $BUILD --no-rebuild --quiet --destdir $D &&"
+             " sed -i \"s|^prefix=.*|prefix=$D$PREFIX|\" $(find $D -name fflab.pc)",
+             folder);
     run_shell(line, &r);
     cr_assert_eq(r.exit_code, 0, "%s", r.err);
 }
@@ -51,22 +54,22 @@ TestSuite(plugin, .init = install, .fini = clean);
 Test(plugin, every_kernel_header_is_installed)
 {
     expect("cd $SOURCE && for h in $(find kernels -name '*.h'); do\n"
-           "cmp $h $DEST/usr/local/include/fflab/$h >&2 || exit 3; done; echo all",
+           "cmp $h $DEST/include/fflab/$h >&2 || exit 3; done; echo all",
            0, "all", "");
 }
 
 Test(plugin, a_kernel_written_elsewhere_joins_the_lab)
 {
-    expect("$DEST/usr/local/bin/fflab new fff_outside --out . && $DEST/usr/local/bin/fflab new ff_outside "
+    expect("$DEST/bin/fflab new fff_outside --out . && $DEST/bin/fflab new ff_outside "
            "--out .",
            0, "pkg-config --cflags fflab", "");
     expect("for k in fff_outside ff_outside; do\n"
            "$CC -O2 -Wall -Wextra -Werror -shared -fPIC $(pkg-config --cflags fflab) $k.c -o $k.so || exit "
            "9; done",
            0, "", "");
-    expect("$DEST/usr/local/bin/fflab list --plugin ./fff_outside.so -v fff_outside", 0,
+    expect("$DEST/bin/fflab list --plugin ./fff_outside.so -v fff_outside", 0,
            "tree walk per token", "");
-    expect("$DEST/usr/local/bin/fflab list --plugin fff_outside.so --plugin ff_outside.so -v '*_outside' "
+    expect("$DEST/bin/fflab list --plugin fff_outside.so --plugin ff_outside.so -v '*_outside' "
            "--json |"
            " grep -c '\"available\": true'",
            0, "2", "");
