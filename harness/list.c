@@ -2,9 +2,10 @@
 #include "harness/commands.h"
 #include "harness/environment.h"
 #include "harness/registry.h"
+#include "harness/workload/shapes.h"
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 static const char *const scale_names[] = {"none", "tensor", "row"};
 
@@ -65,6 +66,14 @@ static void print_providers(void)
 
 static ffl_status run(const ffl_options *options, int *exit_code)
 {
+    const char *preset = options->value[FFL_OPT_PRESET];
+    if (preset && strcmp(preset, "all") == 0) {
+        ffl_presets_print();
+        *exit_code = FFL_EXIT_GOOD;
+        return FFL_OK;
+    }
+    if (preset)
+        return ffl_fail(FFL_BAD_INPUT, "--preset %s: list takes only `--preset all`, which shows them", preset);
     const bool json = ffl_option_given(options, FFL_OPT_JSON);
     json_t *all = json_array();
     size_t shown = 0;
@@ -96,19 +105,22 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     return FFL_OK;
 }
 
-static const ffl_option list_options[] = {FFL_OPT_VARIANT, FFL_OPT_EXCLUDE, FFL_OPT_PLUGIN, FFL_OPT_JSON,
-                                          FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT, FFL_OPT_COUNT};
+static const ffl_option list_options[] = {FFL_OPT_VARIANT,      FFL_OPT_EXCLUDE,
+                                          FFL_OPT_PLUGIN,       FFL_OPT_PRESET,
+                                          FFL_OPT_JSON,         FFL_OPT_BLAS_LIBRARY,
+                                          FFL_OPT_KEEP_BLAS_ENVIRONMENT, FFL_OPT_COUNT};
 
 const ffl_command ffl_command_list = {
     .name = "list",
     .summary = "variants, their contracts, and whether they run here",
-    .usage = "[-v GLOB] [--json]",
+    .usage = "[-v GLOB] [--json] | --preset all",
     .help = "One line per variant; one that cannot run on this machine says why. --json prints an object with an\n"
             "array \"variants\", each with its numerics contract, and an array \"blas\": the libraries in use, their\n"
             "kernel families and how fast these are.\n\n"
             "Examples:\n"
             "  fflab list\n"
             "  fflab list -v '*avx512*'\n"
+            "  fflab list --preset all\n"
             "  fflab list --json | jq '.variants[] | select(.available | not) | {name, reason}'\n",
     .options = list_options,
     .run = run,

@@ -6,21 +6,18 @@
 #include "harness/workload/random.h"
 #include "kernels/memory.h"
 #include "kernels/reference.h"
+#include "tests/run_program.h"
 #include <math.h>
-#include <sys/wait.h>
 
-/* Exit code of `fflab run ARGUMENTS`; what it printed, stdout and stderr, in `printed`. */
+/* Exit code of `fflab run ARGUMENTS`; what it printed, stdout then stderr, in `printed`. */
 static int fflab_run(const char *arguments, char *printed, size_t size)
 {
+    static run_result result;
     char line[2048];
-    cr_assert_not_null(getenv("FFLAB"), "FFLAB is not set: run `meson test`");
-    snprintf(line, sizeof line, "'%s' run %s 2>&1", getenv("FFLAB"), arguments);
-    FILE *pipe = popen(line, "r");
-    cr_assert_not_null(pipe);
-    printed[fread(printed, 1, size - 1, pipe)] = '\0';
-    const int status = pclose(pipe);
-    cr_assert(WIFEXITED(status), "%s ended by signal %d: %s", arguments, WTERMSIG(status), printed);
-    return WEXITSTATUS(status);
+    snprintf(line, sizeof line, "\"$FFLAB\" run %s", arguments);
+    run_shell(line, &result);
+    snprintf(printed, size, "%.2000s%.2000s", result.out, result.err);
+    return result.exit_code;
 }
 
 /* The outputs in Y.npy are those of the double reference, to 1e-5 of their scale. */
@@ -48,7 +45,7 @@ Test(run, fixtures_come_out_right)
         ffl_operation operation;
     } variants[] = {{"fff_naive", FFL_FFF}, {"ff_naive", FFL_FF}};
     for (size_t f = 0; f < FILES_FIXTURES; f++) {
-        char name[64], arguments[1024], printed[1024];
+        char name[64], arguments[1024], printed[4096];
         snprintf(name, sizeof name, "%s.safetensors", files_fixtures[f]);
         const char *weights = files_fixture(files_fixtures[f], name);
         for (size_t v = 0; v < 2; v++) {
@@ -82,7 +79,7 @@ Test(run, any_number_of_rows)
 {
     enum { ROWS = 2500, WIDTH = 6 };
     static float x[ROWS * WIDTH];
-    char arguments[1024], printed[1024];
+    char arguments[1024], printed[4096];
     ffl_layer shape;
     ffl_weights w;
     const size_t rows_shape[] = {ROWS, WIDTH};

@@ -1,4 +1,5 @@
 #include "harness/workload/shapes.h"
+#include "tests/run_program.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -89,4 +90,16 @@ Test(shapes, names_are_those_of_the_command_line)
     ffl_layer_ff(8, 8, 4095, &shape);
     ffl_shape_name(&shape, name, sizeof name);
     cr_assert_str_eq(name, "4095");
+}
+
+Test(shapes, list_shows_the_presets)
+{
+    static run_result result;
+    run_shell("\"$FFLAB\" list --preset all", &result);
+    cr_assert_eq(result.exit_code, 0);
+    cr_assert(strstr(result.out, "paper ") && strstr(result.out, "ultrafastbert-16x7 ") &&
+              strstr(result.out, "large "));
+    run_shell("\"$FFLAB\" list --preset paper", &result);
+    cr_assert_eq(result.exit_code, 1);
+    cr_assert(strstr(result.err, "--preset paper"));
 }

@@ -1,5 +1,6 @@
 #include "harness/workload/impose.h"
 #include "harness/workload/leaves.h"
+#include "harness/workload/quick_logit.h"
 #include "kernels/reference.h"
 #include <math.h>
 
@@ -14,25 +15,37 @@ void ffl_impose_squares(const ffl_layer *layer, double *out)
     }
 }
 
-/* Corrects each wrong decision once; returns how many there were. `unit` = margin·‖x‖/√width. */
-static size_t sweep(const ffl_layer *layer, const double *squares, const uint32_t *leaf, double unit,
-                    float *x)
+/* z·side of one decision, side = 1 or -1; in float unless that leaves the comparison with `margin` in doubt.
+ */
+static double logit_towards(const ffl_layer *layer, size_t row, const float *x, double length, double square,
+                            double side, double margin)
+{
+    const ffl_quick_logit quick = ffl_logit_quickly(layer, row, x, length * sqrt(square));
+    if (fabs(side * quick.z - margin) > quick.doubt && isfinite(quick.z))
+        return side * quick.z;
+    const float *w = layer->w_in + row * layer->width_in;
+    return side * (ffl_reference_dot(x, w, layer->width_in) + (double)layer->b_in[row]);
+}
+
+/* Corrects each wrong decision once; returns how many there were. */
+static size_t sweep(const ffl_layer *layer, const double *squares, const uint32_t *leaf, double length,
+                    double relative_margin, float *x)
 {
     const size_t depth = layer->levels - 1;
     size_t wrong = 0;
     for (size_t tree = 0; tree < layer->trees; tree++) {
         for (size_t level = 0; level < depth; level++) {
             const size_t row = tree * layer->nodes + ffl_leaf_ancestor(leaf[tree], depth, level);
-            const bool right = (leaf[tree] >> (depth - 1 - level)) & 1;
-            const float *w = layer->w_in + row * layer->width_in;
-            const double z = ffl_reference_dot(x, w, layer->width_in) + (double)layer->b_in[row];
-            const double towards = right ? z : -z, margin = unit * sqrt(squares[row]);
+            const double side = (leaf[tree] >> (depth - 1 - level)) & 1 ? 1 : -1;
+            const double margin = relative_margin * length * sqrt(squares[row] / (double)layer->width_in);
+            const double towards = logit_towards(layer, row, x, length, squares[row], side, margin);
             if (towards >= margin)
                 continue;
             wrong++;
             /* A little beyond the margin: corrections that end exactly on it never settle. */
             const double wanted = fmax(-towards, 1.5 * margin);
-            const float step = (float)((wanted - towards) / squares[row] * (right ? 1 : -1));
+            const float *w = layer->w_in + row * layer->width_in;
+            const float step = (float)(side * (wanted - towards) / squares[row]);
             for (size_t i = 0; i < layer->width_in && squares[row] > 0; i++)
                 x[i] += step * w[i];
         }
@@ -55,7 +68,7 @@ bool ffl_impose_path(const ffl_layer *layer, const double *squares, const uint32
             length = drawn;
         }
         const double margin = strict ? FFL_IMPOSE_MARGIN : FFL_IMPOSE_MARGIN_LAST;
-        if (sweep(layer, squares, leaf, margin * length / sqrt((double)width), x) == 0)
+        if (sweep(layer, squares, leaf, length, margin, x) == 0)
             return true;
     }
     return false;

@@ -1,6 +1,7 @@
 /* What the routing of some rows really is (routing.h). */
 #include "harness/workload/impose.h"
 #include "harness/workload/parallel.h"
+#include "harness/workload/quick_logit.h"
 #include "harness/workload/routing.h"
 #include "kernels/memory.h"
 #include "kernels/reference.h"
@@ -18,36 +19,14 @@ typedef struct measuring {
     double margin;
 } measuring;
 
-/*
- * x·w in float, many sums side by side: several times faster than in double. Its error stays below
- * n/LANES + LANES roundings of Σ|x·w| <= ‖x‖·‖w‖; what is closer to zero than that is computed again.
- */
-enum { LANES = 32 };
-
-static double quick_dot(const float *x, const float *w, size_t n)
-{
-    float sum[LANES] = {0}, rest = 0;
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t k = 0; k < LANES; k++)
-            sum[k] += x[i + k] * w[i + k];
-    for (; i < n; i++)
-        rest += x[i] * w[i];
-    for (size_t k = 0; k < LANES; k++)
-        rest += sum[k];
-    return (double)rest;
-}
-
 static double logit(const measuring *m, const float *x, double scale, size_t row)
 {
-    const size_t n = m->layer->width_in;
-    const float *w = m->layer->w_in + row * n;
-    const double doubt = (double)(n / LANES + 2 * LANES) * 0x1p-24 * scale;
-    const double z = quick_dot(x, w, n) + (double)m->layer->b_in[row];
+    const ffl_quick_logit quick = ffl_logit_quickly(m->layer, row, x, scale);
     /* Written so that NaN and infinity, from rows too large for float, are computed again too. */
-    if (fabs(z) > doubt && isfinite(z))
-        return z;
-    return ffl_reference_dot(x, w, n) + (double)m->layer->b_in[row];
+    if (fabs(quick.z) > quick.doubt && isfinite(quick.z))
+        return quick.z;
+    const size_t n = m->layer->width_in;
+    return ffl_reference_dot(x, m->layer->w_in + row * n, n) + (double)m->layer->b_in[row];
 }
 
 static void walk_rows(void *user, size_t begin, size_t end)
