@@ -347,3 +347,15 @@ Test(program, list_answers)
     expect("$FFLAB --version", 0, "fflab ", "");
     expect("$FFLAB list >&-", 1, "", "standard output could not be written");
 }
+
+/* Interrupted as soon as one group of many is in the journal. */
+Test(program, control_c_keeps_finished_rows_and_exits_130)
+{
+    expect("d=$(mktemp -d) && { $FFLAB bench -v fff_naive --width 64 --tree 1x5 --out $d --batch"
+           " 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30 >&2 & } &&"
+           " until grep -q '\"kind\":\"bench\"' $d/journal.jsonl 2>/dev/null; do kill -0 $! || exit 9; sleep "
+           "0.05; done; kill -INT "
+           "$!; wait $!;"
+           " code=$?; tail -n 1 $d/journal.jsonl | tail -c 2; wc -l <$d/journal.jsonl; rm -r $d; exit $code",
+           130, "}\n", "interrupted");
+}
