@@ -145,8 +145,11 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     FFL_TRY(ffl_results_path(dir, FFL_JOURNAL_FILE, journal));
     *exit_code = FFL_EXIT_NOTHING_RAN;
     const ffl_status status = run_steps(options, study, dir, exit_code);
-    if (access(journal, F_OK) != 0)
-        return status != FFL_OK ? status : FFL_OK;
+    if (access(journal, F_OK) != 0) {
+        if (status == FFL_OK)
+            puts("nothing ran: there is nothing to report");
+        return status;
+    }
     char why[1024];
     snprintf(why, sizeof why, "%s", ffl_error());
     putchar('\n');

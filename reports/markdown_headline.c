@@ -59,6 +59,8 @@ static void print_duel(const ffl_rows *rows, const ffl_row *race, const duel *d,
         ffl_format_source(rows, d->dense, dense);
     fprintf(file, "| %s / %lld | ", shape, (long long)d->neurons);
     ffl_print_setting(file, race);
+    if (rows->machine_count > 1)
+        fprintf(file, ", on %s", race->machine);
     fputs(" | ", file);
     print_side(d->fff, file);
     print_side(d->dense, file);

@@ -9,7 +9,7 @@ typedef struct level {
 } level;
 
 static const char *const families[] = {"naive", "blas1", "blas2", "blas3", "simd", "tensor"};
-static const char *const titles[] = {"naive C", "level 1", "level 2", "level 3", "SIMD", "tensor cores"};
+static const char *const titles[] = {"naive", "level 1", "level 2", "level 3", "SIMD", "tensor cores"};
 enum { FAMILIES = sizeof families / sizeof *families, LEVELS_MAX = 64 };
 
 static bool is_at(const ffl_row *row, const level *at)
