@@ -1,5 +1,6 @@
 #include "tests/simulate.h"
 #include "kernels/gelu.h"
+#include "kernels/memory.h"
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -42,7 +43,8 @@ static float step_of(const float *v, size_t n)
 float simulate_logit(const simulation *how, const ffl_layer *l, const float *x, size_t neuron)
 {
     const float *w = l->w_in + neuron * l->width_in;
-    const float x_step = step_of(x, l->width_in), w_step = step_of(w, l->width_in);
+    const float x_step = step_of(x, l->width_in);
+    const float w_step = how->step_in > 0 ? how->step_in : step_of(w, l->width_in);
     const float bias = how->flaw == NO_BIAS ? 0 : l->b_in[neuron];
     float sum[64] = {how->bias_first ? bias : 0.0f};
     for (size_t i = 0; i < l->width_in; i++) {
@@ -62,12 +64,45 @@ float simulate_logit(const simulation *how, const ffl_layer *l, const float *x, 
     return how->bias_first ? sum[0] : sum[0] + bias;
 }
 
-static void add_neuron(const simulation *how, const ffl_layer *l, float z, size_t neuron, float *y)
+void simulate_tensor_scale(simulation *how, const ffl_layer *l)
+{
+    how->step_in = step_of(l->w_in, l->neurons * l->width_in);
+    how->step_out = step_of(l->w_out, l->neurons * l->width_out);
+}
+
+/* The neurons of one token, and their activations. */
+typedef struct visit {
+    size_t count, *neuron;
+    float *g;
+} visit;
+
+/* Evaluates a neuron and returns its logit. */
+static float evaluate(const simulation *how, const ffl_layer *l, const float *x, size_t neuron, visit *v)
+{
+    const float z = simulate_logit(how, l, x, neuron);
+    v->g[v->count] = how->flaw == TANH_GELU ? ffl_gelu_tanh(z) : ffl_activate(l->activation, z);
+    v->neuron[v->count++] = neuron;
+    return z;
+}
+
+static void walk(const simulation *how, const ffl_layer *l, const float *x, size_t tree, bool marked,
+                 visit *v)
+{
+    const size_t levels = l->levels - (how->flaw == LAST_LEVEL_DROPPED);
+    size_t node = 0;
+    for (size_t level = 0; level < levels; level++) {
+        const float z = evaluate(how, l, x, tree * l->nodes + node, v);
+        bool right = how->flaw == TIE_GOES_RIGHT ? z >= 0 : z > 0;
+        right ^= marked && how->flaw == MIRRORED;
+        right ^= marked && how->flaw == FLIPPED && level == 0 && how->flip[tree];
+        node = 2 * node + 1 + right;
+    }
+}
+
+static void add_neuron(const simulation *how, const ffl_layer *l, float g, size_t neuron, float *y)
 {
     const float *w = l->w_out + neuron * l->width_out;
-    const float w_step = step_of(w, l->width_out);
-    const float g = round_to(how->contract.hidden,
-                             how->flaw == TANH_GELU ? ffl_gelu_tanh(z) : ffl_activate(l->activation, z), 0);
+    const float w_step = how->step_out > 0 ? how->step_out : step_of(w, l->width_out);
     for (size_t j = 0; j < l->width_out; j++) {
         const float b = round_to(how->contract.weights, w[j], w_step);
         if (how->fused) {
@@ -79,35 +114,25 @@ static void add_neuron(const simulation *how, const ffl_layer *l, float z, size_
     }
 }
 
-static void walk(const simulation *how, const ffl_layer *l, const float *x, float *y, size_t tree,
-                 bool marked)
-{
-    const size_t levels = l->levels - (how->flaw == LAST_LEVEL_DROPPED);
-    size_t node = 0;
-    for (size_t level = 0; level < levels; level++) {
-        const size_t neuron = tree * l->nodes + node;
-        const float z = simulate_logit(how, l, x, neuron);
-        add_neuron(how, l, z, neuron, y);
-        bool right = how->flaw == TIE_GOES_RIGHT ? z >= 0 : z > 0;
-        right ^= marked && how->flaw == MIRRORED;
-        right ^= marked && how->flaw == FLIPPED && level == 0 && how->flip[tree];
-        node = 2 * node + 1 + right;
-    }
-}
-
 void simulate(const simulation *how, const ffl_layer *l, const float *x, float *y, size_t tokens)
 {
+    visit v = {.neuron = ffl_alloc_array(l->neurons, sizeof *v.neuron),
+               .g = ffl_alloc_array(l->neurons, sizeof *v.g)};
     for (size_t t = 0; t < tokens; t++, x += l->width_in, y += l->width_out) {
         if (how->flaw == STALE && t == 1)
             continue;
-        for (size_t j = 0; j < l->width_out; j++)
-            y[j] = l->b_out ? l->b_out[j] : 0.0f;
+        v.count = 0;
         if (l->operation == FFL_FFF)
             for (size_t tree = 0; tree < l->trees; tree++)
-                walk(how, l, x, y, tree, t == 1);
+                walk(how, l, x, tree, t == 1, &v);
         else
             for (size_t neuron = 0; neuron < l->neurons; neuron++)
-                add_neuron(how, l, simulate_logit(how, l, x, neuron), neuron, y);
+                evaluate(how, l, x, neuron, &v);
+        for (size_t j = 0; j < l->width_out; j++)
+            y[j] = l->b_out ? l->b_out[j] : 0.0f;
+        const float hidden_step = step_of(v.g, v.count);
+        for (size_t k = 0; k < v.count; k++)
+            add_neuron(how, l, round_to(how->contract.hidden, v.g[k], hidden_step), v.neuron[k], y);
         for (size_t j = 0; j < l->width_out; j++)
             y[j] = round_to(how->contract.output, y[j], 0);
         if (t == 1 && how->flaw == NAN_ELEMENT)
@@ -115,4 +140,6 @@ void simulate(const simulation *how, const ffl_layer *l, const float *x, float *
         if (t == 1 && how->flaw == SLIGHTLY_OFF)
             y[l->width_out - 1] *= 1.001f;
     }
+    ffl_free(v.neuron);
+    ffl_free(v.g);
 }

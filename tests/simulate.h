@@ -26,11 +26,18 @@ typedef struct simulation {
     bool fused;      /* multiply-add with one rounding */
     bool bias_first; /* the sum starts from the bias */
     flaw flaw;
-    const bool *flip; /* [trees] */
+    const bool *flip;        /* [trees] */
+    float step_in, step_out; /* int8 weights with one scale per tensor; see simulate_tensor_scale */
 } simulation;
 
-/* y [tokens][width_out], x [tokens][width_in]. int8 weights have one scale per row, inputs one per token. */
+/*
+ * y [tokens][width_out], x [tokens][width_in]. int8 inputs and hidden values have one scale per token, int8
+ * weights what the contract says.
+ */
 void simulate(const simulation *how, const ffl_layer *layer, const float *x, float *y, size_t tokens);
+
+/* Reads the steps of int8 weights with one scale from the layer; needed before such a simulation. */
+void simulate_tensor_scale(simulation *how, const ffl_layer *layer);
 
 /* One logit. */
 float simulate_logit(const simulation *how, const ffl_layer *layer, const float *x, size_t neuron);
