@@ -7,9 +7,9 @@
 typedef struct session {
     ffl_group group;
     ffl_answer *answer;
-    ffl_timed *rows; /* one per row of the group, left out ones unused */
-    size_t repetitions, done;
-    ffl_status status; /* of the answer pipe */
+    ffl_timed *rows;    /* one per row of the group, left out ones unused */
+    size_t repetitions; /* of all rows */
+    ffl_status status;  /* of the answer pipe */
 } session;
 
 /* Kept from job to job: neighbouring groups need much the same. */
@@ -17,7 +17,10 @@ static ffl_stage stage;
 
 static ffl_status say_at(session *s, size_t row)
 {
-    const double part = s->repetitions ? (double)s->done / (double)s->repetitions : 0;
+    size_t done = 0;
+    for (size_t i = 0; i < s->group.row_count; i++)
+        done += s->rows[i].repetition;
+    const double part = s->repetitions ? (double)done / (double)s->repetitions : 0;
     return ffl_answer_send(s->answer, json_pack("{s:I, s:f}", "at", (json_int_t)row, "part", part));
 }
 
@@ -25,7 +28,6 @@ static void announce(void *user, const ffl_timed *row)
 {
     session *s = user;
     const ffl_status status = say_at(s, (size_t)(row - s->rows));
-    s->done++;
     if (status != FFL_OK)
         s->status = status;
 }

@@ -170,6 +170,28 @@ ffl_status ffl_stage_scratch(ffl_stage *stage, size_t bytes)
     return FFL_OK;
 }
 
+static ffl_status replace_damaged(void **buffer, size_t bytes, bool *intact)
+{
+    if (!*buffer || ffl_memory_intact(*buffer))
+        return FFL_OK;
+    *intact = false;
+    *buffer = ffl_alloc(bytes);
+    return *buffer ? FFL_OK : FFL_NO_MEMORY;
+}
+
+ffl_status ffl_stage_intact(ffl_stage *stage, bool *intact)
+{
+    const size_t row = stage->made.tree.width_out * sizeof *stage->y;
+    void *y = stage->y, *y_warm = stage->y_warm;
+    *intact = true;
+    ffl_status status = replace_damaged(&y, stage->y_rows * row, intact);
+    stage->y = y;
+    if (status == FFL_OK)
+        status = replace_damaged(&y_warm, stage->y_warm_rows * row, intact);
+    stage->y_warm = y_warm;
+    return status == FFL_OK ? replace_damaged(&stage->scratch, stage->scratch_bytes, intact) : status;
+}
+
 /* Equal as far as error bounds go; the rest of a contract is promises of another kind. */
 static bool same_bounds(const ffl_contract *a, const ffl_contract *b)
 {

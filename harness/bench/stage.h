@@ -51,6 +51,10 @@ ffl_layer ffl_stage_layer(const ffl_stage *stage, const ffl_layer *shape);
 /* At least `bytes` of scratch in stage->scratch. */
 ffl_status ffl_stage_scratch(ffl_stage *stage, size_t bytes);
 
+/* False when something was written beside the outputs or the scratch. What was damaged is replaced: the old
+ * buffer stays behind, since nobody knows what else lies broken around it. */
+ffl_status ffl_stage_intact(ffl_stage *stage, bool *intact);
+
 /*
  * The judge of input rows `first … first + count - 1` for this layer and contract; made once, kept until the
  * inputs change. Trees are judged in every row; dense layers in the first, the last and up to 126 seeded

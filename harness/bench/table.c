@@ -84,7 +84,7 @@ static void print_row(const ffl_rows *rows, const ffl_row *row)
            best, r->verdict, *flags ? " " : "", flags);
     if (ffl_row_is_reduced(row) && r->tokens > 0)
         printf(" * %lld tokens per call, not ranked", (long long)r->tokens);
-    if (!has_verdict(row, FFL_PASSED) && *r->reason)
+    if ((!has_verdict(row, FFL_PASSED) || *flags) && *r->reason)
         printf(": %s", r->reason);
     putchar('\n');
 }

@@ -13,8 +13,9 @@
 
 enum { TRY_TOKENS = 8, PROBE_TOKENS = 16 };
 
-/* Longest call that is timed at full size without --full. */
-static const double call_limit = 2.0;
+/* Seconds. Longest call that is timed at full size without --full; longest call of a reduced batch, which is
+ * not ranked anyway. */
+static const double call_limit = 2.0, reduced_limit = 0.5;
 
 static void fill_library(ffl_record *record, const ffl_variant *variant)
 {
@@ -25,6 +26,8 @@ static void fill_library(ffl_record *record, const ffl_variant *variant)
     snprintf(record->kernel_family, sizeof record->kernel_family, "%s", blas->family);
     const char *why;
     record->handicapped = ffl_blas_handicapped(blas, &why);
+    if (record->handicapped)
+        snprintf(record->reason, sizeof record->reason, "%s", why);
 }
 
 static void fill_routing(ffl_record *record, const ffl_routing_report *r)
@@ -48,10 +51,10 @@ ffl_status ffl_timed_open(ffl_timed *row, const ffl_group *group, const ffl_grou
     fill_routing(&row->record, &stage->routing);
     const ffl_variant *v = what->variant;
     const char *why = "";
-    if (v->place != FFL_HOST) {
-        ffl_timed_rule_out(row, FFL_UNSUPPORTED_HERE, "bench times host variants only");
-    } else if (!ffl_variant_supports(v, &what->shape, group->batch, group->threads, &why)) {
+    if (!ffl_variant_supports(v, &what->shape, group->batch, group->threads, &why)) {
         ffl_timed_rule_out(row, FFL_UNSUPPORTED_HERE, why);
+    } else if (v->place != FFL_HOST) {
+        ffl_timed_rule_out(row, FFL_UNSUPPORTED_HERE, "bench times host variants only");
     } else {
         fill_library(&row->record, v);
         const ffl_status status =
@@ -106,6 +109,9 @@ static ffl_status judge_a_few(ffl_timed *row)
     ffl_timed_poison(row->stage->y_warm, few * row->layer.width_out);
     if (call_once(row, few) < 0)
         return FFL_OK;
+    FFL_TRY(ffl_timed_check_memory(row));
+    if (!row->live)
+        return FFL_OK;
     FFL_TRY(ffl_timed_judge(row, row->stage->y_warm, 0, few));
     if (strcmp(row->record.verdict, ffl_verdict_name(FFL_FAILED)) == 0)
         row->live = false;
@@ -134,12 +140,12 @@ static double estimate(ffl_timed *row)
     }
 }
 
-/* The largest power of two whose call stays within the limit. */
+/* The largest power of two of tokens whose call stays within the lower limit. */
 static void reduce(ffl_timed *row, double full)
 {
     size_t tokens = 1;
     while (2 * tokens < row->group->batch &&
-           2 * (double)tokens * full / (double)row->group->batch <= call_limit)
+           2 * (double)tokens * full / (double)row->group->batch <= reduced_limit)
         tokens *= 2;
     if (!takes(row, tokens))
         return; /* this variant wants the batch whole */

@@ -17,9 +17,10 @@ typedef struct ffl_timed {
     ffl_instance instance;
     bool live; /* prepared, and right so far: to be timed */
     ffl_record record;
-    /* Called before each repetition, with the row's `user`: says who is at work. */
+    /* Called before each repetition and every few seconds of a long one: says who is at work. */
     void (*announce)(void *user, const struct ffl_timed *row);
     void *user;
+    double announced_ns;
 
     size_t tokens; /* per call; below group->batch when a full call would take too long */
     ffl_ring ring;

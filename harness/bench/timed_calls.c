@@ -12,12 +12,23 @@ enum { REPETITIONS = 12, LONG_REPETITIONS = 3, CALLS_MIN = 5, CALLS_MAX = 400000
 static const double long_call = 1.0;  /* seconds: three of these must do */
 static const double slow_call = 0.05; /* streams more than the caches hold: nothing to warm up */
 static const double warm_seconds = 5e-3;
+static const double life_ns = 5e9; /* between two signs of life */
 
 void ffl_timed_rule_out(ffl_timed *row, ffl_verdict verdict, const char *reason)
 {
     row->live = false;
     snprintf(row->record.verdict, sizeof row->record.verdict, "%s", ffl_verdict_name(verdict));
     snprintf(row->record.reason, sizeof row->record.reason, "%s", reason);
+}
+
+ffl_status ffl_timed_check_memory(ffl_timed *row)
+{
+    bool intact;
+    FFL_TRY(ffl_stage_intact(row->stage, &intact));
+    row->instance.exec.scratch = row->stage->scratch;
+    if (!intact)
+        ffl_timed_rule_out(row, FFL_FAILED, "wrote outside its outputs and scratch");
+    return FFL_OK;
 }
 
 void ffl_timed_poison(float *y, size_t count)
@@ -37,7 +48,7 @@ ffl_status ffl_timed_plan(ffl_timed *row)
                        : call > long_call    ? LONG_REPETITIONS
                        : total < REPETITIONS ? (size_t)total
                                              : REPETITIONS;
-    double calls = g->min_time > 0 ? ceil(g->min_time / call) : total / (double)row->repetitions;
+    double calls = g->min_time > 0 ? ceil(g->min_time / turn) : total / (double)row->repetitions;
     if (call > long_call && !(g->min_time > 0))
         calls = 1;
     const double most = (double)CALLS_MAX / (double)row->repetitions;
@@ -84,7 +95,8 @@ static void keep_judgement(ffl_record *record, const ffl_judgement *j)
         strcmp(record->verdict, ffl_verdict_name(FFL_SUSPECT)) == 0 && j->verdict == FFL_PASSED;
     if (!doubt) {
         snprintf(record->verdict, sizeof record->verdict, "%s", ffl_verdict_name(j->verdict));
-        snprintf(record->reason, sizeof record->reason, "%s", j->reason);
+        if (*j->reason) /* otherwise it goes on saying why the row is HANDICAPPED */
+            snprintf(record->reason, sizeof record->reason, "%s", j->reason);
     }
     record->weak = j->weak;
     record->rows = (int64_t)j->rows;
@@ -174,12 +186,23 @@ static bool begin(void *user)
     ffl_timed *row = user;
     if (!row->live || ffl_interrupted())
         return false;
+    row->announced_ns = ffl_clock_ns();
     row->announce(row->user, row);
+    row->instance.exec.scratch = row->stage->scratch;
     row->repetition++;
     /* The outputs are shared by all rows, and each is judged before another one runs. */
     if (row->repetition == row->repetitions)
         ffl_timed_poison(row->stage->y, row->ring.y_rows * row->layer.width_out);
     return warm_up(row);
+}
+
+/* A long repetition is not a hanging one. */
+static void show_life(ffl_timed *row, double now)
+{
+    if (now - row->announced_ns > life_ns) {
+        row->announced_ns = now;
+        row->announce(row->user, row);
+    }
 }
 
 static double call(void *user)
@@ -203,6 +226,7 @@ static double call(void *user)
         return -1;
     }
     row->ns[row->timed++] = took;
+    show_life(row, start + took);
     row->position = (row->position + row->tokens) % row->ring.x_rows;
     return 1e-9 * took;
 }
@@ -210,14 +234,12 @@ static double call(void *user)
 static bool end(void *user)
 {
     ffl_timed *row = user;
-    if (row->repetition < row->repetitions)
-        return true;
-    const ffl_status status = judge_timed(row);
-    if (status == FFL_NO_MEMORY)
-        ffl_timed_rule_out(row, FFL_SKIPPED, ffl_error());
-    else if (status != FFL_OK)
-        ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
-    return status == FFL_OK;
+    ffl_status status = ffl_timed_check_memory(row);
+    if (status == FFL_OK && row->live && row->repetition == row->repetitions)
+        status = judge_timed(row);
+    if (status != FFL_OK)
+        ffl_timed_rule_out(row, status == FFL_NO_MEMORY ? FFL_SKIPPED : FFL_FAILED, ffl_error());
+    return row->live;
 }
 
 ffl_gbench_case ffl_timed_case(ffl_timed *row, const char *name)

@@ -7,6 +7,9 @@
 /* Ends a row: verdict and reason into the record, no calls any more. */
 void ffl_timed_rule_out(ffl_timed *row, ffl_verdict verdict, const char *reason);
 
+/* Rules the row out when it wrote beside the outputs or the scratch. */
+ffl_status ffl_timed_check_memory(ffl_timed *row);
+
 /* NaN in every element: what is not written shows. */
 void ffl_timed_poison(float *y, size_t count);
 
