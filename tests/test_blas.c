@@ -223,6 +223,9 @@ static void check_shape(const ffl_layer *shape, bool output_bias, ffl_activation
     cr_assert_eq(ffl_weights_new(shape, output_bias, &w), FFL_OK);
     ffl_weights_randomise(&w, 7);
     w.layer.activation = activation;
+    if (activation == FFL_RELU) /* a row of zeros then meets ties: at node 0, and wherever the bias is 0 */
+        for (size_t i = 0; i < shape->neurons; i++)
+            w.b_in[i] = i % 3 ? 1.0f : 0.0f;
     for (size_t i = 0; i < ffl_registry_count(); i++) {
         const ffl_variant *v = ffl_registry_at(i);
         const char *why;
@@ -240,7 +243,7 @@ Test(blas_variants, dense_layers_match_the_reference)
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         ffl_layer shape;
         cr_assert_eq(ffl_layer_ff(shapes[s][0], shapes[s][1], shapes[s][2], &shape), FFL_OK);
-        check_shape(&shape, s % 2, s == 2 ? FFL_RELU : FFL_GELU, s == 1 ? large : batches);
+        check_shape(&shape, s % 2, s >= 2 ? FFL_RELU : FFL_GELU, s == 1 ? large : batches);
         check_shape(&shape, s % 2 == 0, FFL_GELU, batches);
     }
 }
@@ -253,7 +256,7 @@ Test(blas_variants, trees_match_the_reference)
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         ffl_layer shape;
         cr_assert_eq(ffl_layer_fff(shapes[s][0], shapes[s][1], shapes[s][2], shapes[s][3], &shape), FFL_OK);
-        check_shape(&shape, false, s == 2 ? FFL_RELU : FFL_GELU, batches);
+        check_shape(&shape, false, s >= 2 ? FFL_RELU : FFL_GELU, batches);
         check_shape(&shape, false, FFL_GELU, s == 4 ? large : batches);
     }
 }

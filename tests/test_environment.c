@@ -145,3 +145,13 @@ Test(environment, a_wrong_blas_library_is_one_line_and_exit_code_1)
         cr_assert_eq(strchr(result.err, '\n'), result.err + strlen(result.err) - 1, "%s", result.err);
     }
 }
+
+Test(environment, the_program_links_no_blas_not_even_indirectly)
+{
+    run_shell("LD_TRACE_LOADED_OBJECTS=1 $FFLAB", &result); /* the loader lists what it would map */
+    if (!strstr(result.out, "libc."))
+        cr_skip_test("the loader does not list libraries here");
+    static const char *const names[] = {"blas", "blis", "mkl", "lapack", "atlas"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        cr_assert_null(strstr(result.out, names[i]), "%s", result.out);
+}

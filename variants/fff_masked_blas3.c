@@ -3,7 +3,7 @@
  * activations with everything off the path set to zero. Does the dense arithmetic; nothing but the path is
  * activated, and what is off it is replaced, never multiplied by zero.
  */
-#include "kernels/blas.h"
+#include "kernels/blas_products.h"
 #include "kernels/gelu.h"
 #include <string.h>
 
@@ -56,17 +56,27 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
     const ffl_layer *l = plan->layer;
     const ffl_blas *blas = plan->state;
     const size_t block = block_tokens(l, plan->max_tokens);
-    const int width_in = (int)l->width_in, width_out = (int)l->width_out, neurons = (int)l->neurons;
+    const size_t width = l->width_in > l->width_out ? l->width_in : l->width_out;
     float *hidden = exec->scratch, *kept = hidden + block * l->neurons;
     ffl_blas_use(plan->state, exec->threads);
     for (size_t done = 0; done < tokens; done += block, x += block * ldx, y += block * ldy) {
         const size_t count = tokens - done < block ? tokens - done : block;
-        blas->sgemm(FFL_ROW_MAJOR, FFL_NO_TRANS, FFL_TRANS, (int)count, neurons, width_in, 1.0f, x, (int)ldx,
-                    l->w_in, width_in, 0.0f, hidden, neurons);
-        for (size_t t = 0; t < count; t++)
+        const size_t most = ffl_blas_row_block(blas, count, width, exec->threads);
+        const size_t rows = most < l->neurons ? most : l->neurons;
+        for (size_t first = 0, n; first < l->neurons; first += n) {
+            n = l->neurons - first < rows ? l->neurons - first : rows;
+            ffl_blas_multiply_in(blas, x, ldx, count, l->w_in + first * l->width_in, l->width_in, n,
+                                 hidden + first, l->neurons);
+        }
+        for (size_t t = 0; t < count; t++) {
             select_path(l, hidden + t * l->neurons, kept);
-        blas->sgemm(FFL_ROW_MAJOR, FFL_NO_TRANS, FFL_NO_TRANS, (int)count, width_out, neurons, 1.0f, hidden,
-                    neurons, l->w_out, width_out, 0.0f, y, (int)ldy);
+            memset(y + t * ldy, 0, l->width_out * sizeof *y);
+        }
+        for (size_t first = 0, n; first < l->neurons; first += n) {
+            n = l->neurons - first < rows ? l->neurons - first : rows;
+            ffl_blas_multiply_out(blas, hidden + first, l->neurons, count, l->w_out + first * l->width_out,
+                                  l->width_out, n, y, ldy);
+        }
     }
     return FFL_OK;
 }
