@@ -54,6 +54,14 @@ int ffl_memory_intact(const void *buffer)
     return 1;
 }
 
+void ffl_memory_restore(void *buffer)
+{
+    size_t bytes;
+    memcpy(&bytes, base_of(buffer), sizeof bytes);
+    memset(base_of(buffer) + ALIGN, GUARD_BYTE, GUARD);
+    memset((unsigned char *)buffer + bytes, GUARD_BYTE, GUARD);
+}
+
 void ffl_free(void *buffer)
 {
     if (!buffer)

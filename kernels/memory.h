@@ -21,6 +21,9 @@ void *ffl_alloc_array(size_t count, size_t size);
 /* NULL is allowed. Aborts with one line on stderr when a guard byte was overwritten. */
 void ffl_free(void *buffer);
 
+/* Writes the guard bytes again, for a caller that has reported the damage. */
+void ffl_memory_restore(void *buffer);
+
 /* False when a guard byte of `buffer` was overwritten. */
 int ffl_memory_intact(const void *buffer);
 

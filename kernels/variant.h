@@ -75,7 +75,7 @@ typedef struct ffl_contract {
     bool reassociates;        /* sums in another order than by index (vectors, blocks, BLAS) */
     bool flushes_denormals;   /* may read or write denormals as zero */
     double activation_error;  /* |act computed - act exact| <= activation_error · |z| */
-    size_t over_read_bytes;   /* may read, never use, this many bytes past the end of x */
+    size_t over_read_bytes;   /* may read, never use, this many bytes past the end of x or y */
     size_t alignment;         /* of x and y in bytes; 4 = any float address */
     unsigned invariances;     /* FFL_SAME_* */
 } ffl_contract;
@@ -83,11 +83,14 @@ typedef struct ffl_contract {
 #define FFL_UNIT_F32 0x1p-24 /* unit roundoff of float */
 
 /* f32 throughout; vector or library sums; exact GELU to 4u·|z|; same bits on every call. */
-#define FFL_CONTRACT_F32                                                                                     \
+#define FFL_CONTRACT_F32 FFL_CONTRACT_F32_READS(0)
+
+/* The same, with declared over-read. */
+#define FFL_CONTRACT_F32_READS(bytes)                                                                        \
     {                                                                                                        \
         .input = FFL_F32, .weights = FFL_F32, .hidden = FFL_F32, .accumulator = FFL_F32, .output = FFL_F32,  \
-        .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .alignment = 4,                          \
-        .invariances = FFL_SAME_RUN_TO_RUN                                                                   \
+        .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .over_read_bytes = (bytes),              \
+        .alignment = 4, .invariances = FFL_SAME_RUN_TO_RUN                                                   \
     }
 
 /* The same, for kernels that treat each row alone: also the same bits for any batch and thread count. */
