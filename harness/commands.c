@@ -2,10 +2,12 @@
 #include "harness/blas_probe.h"
 #include "harness/commands.h"
 #include "harness/bench/group.h"
+#include "harness/check/job.h"
 #include "harness/worker.h"
 
 const ffl_command *const ffl_commands[] = {
     &ffl_command_bench,
+    &ffl_command_check,
     &ffl_command_list,
     &ffl_command_new,
     &ffl_command_report,
@@ -17,5 +19,6 @@ const ffl_command *const ffl_commands[] = {
 const ffl_worker_kind ffl_worker_kinds[] = {
     {"bench", ffl_bench_serve},
     {"blas-rate", ffl_blas_rate_job},
+    {"check", ffl_check_handle},
     {0},
 };

@@ -1,0 +1,35 @@
+/* Which cases a check runs: the default design, or what the options ask for. */
+#ifndef FFL_HARNESS_CASES_H
+#define FFL_HARNESS_CASES_H
+
+#include "harness/check/trial.h"
+#include "harness/cli.h"
+#include <jansson.h>
+
+typedef struct ffl_case_list {
+    ffl_check_case *items; /* owned: free with ffl_cases_free */
+    size_t count, capacity;
+} ffl_case_list;
+
+/*
+ * Appends the cases of one operation. With a shape option (--preset, --tree, --neurons, --width, --width-out,
+ * --batch, --activation) the product of what is given; otherwise the default design. real:FILE is read here,
+ * so its shape is known. FFL_BAD_INPUT names option and value; FFL_UNSUPPORTED when a file lacks the tree.
+ */
+ffl_status ffl_cases_from_options(const ffl_options *options, ffl_operation operation, ffl_case_list *list);
+
+/* The default design: all pairs of fixture, shape, widths, batch, activation, threads and memory layout, and
+ * the paper's layer. --seed N gives another one. */
+ffl_status ffl_cases_default(ffl_operation operation, uint64_t seed, ffl_case_list *list);
+
+ffl_status ffl_cases_add(ffl_case_list *list, const ffl_check_case *item);
+void ffl_cases_free(ffl_case_list *list);
+
+/* The words of the command line that select exactly this case: "--fixture random --tree 1x11 …". */
+void ffl_case_words(const ffl_check_case *item, int threads, char *out, size_t size);
+
+/* To a worker and back. */
+json_t *ffl_case_to_json(const ffl_check_case *item);
+ffl_status ffl_case_from_json(const json_t *json, ffl_check_case *item);
+
+#endif

@@ -1,0 +1,151 @@
+#define _GNU_SOURCE
+#include "harness/check/job.h"
+#include "harness/check/cases.h"
+#include "harness/check/guard.h"
+#include "harness/registry.h"
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+json_t *ffl_check_request(const ffl_check_case *item, bool isolated)
+{
+    return json_pack("{s:o, s:[], s:b}", "case", ffl_case_to_json(item), "variants", "isolated", isolated);
+}
+
+ffl_status ffl_check_request_add(json_t *request, const char *variant)
+{
+    return json_array_append_new(json_object_get(request, "variants"), json_string(variant)) == 0
+               ? FFL_OK
+               : ffl_fail(FFL_NO_MEMORY, "no memory for a check job");
+}
+
+/* ---- Judgements on the wire; NaN is left out ---- */
+
+static void put_real(json_t *json, const char *name, double value)
+{
+    if (isfinite(value))
+        json_object_set_new(json, name, json_real(value));
+}
+
+static double get_real(const json_t *json, const char *name)
+{
+    const json_t *value = json_object_get(json, name);
+    return value ? json_number_value(value) : NAN;
+}
+
+json_t *ffl_judgement_to_json(const char *variant, const ffl_judgement *j)
+{
+    json_t *json = json_pack("{s:s, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:s%}", "result", variant, "verdict",
+                             (int)j->verdict, "weak", j->weak, "rows", (json_int_t)j->rows, "unbounded",
+                             (json_int_t)j->unbounded_rows, "suspect", (json_int_t)j->suspect_rows, "failed",
+                             (json_int_t)j->failed_rows, "flips", (json_int_t)j->flips, "reason", j->reason,
+                             strlen(j->reason));
+    put_real(json, "flip_margin", j->flip_margin);
+    put_real(json, "error_statistical", j->error_statistical);
+    put_real(json, "error_worst", j->error_worst);
+    return json;
+}
+
+ffl_status ffl_judgement_from_json(const json_t *json, ffl_judgement *j)
+{
+    int verdict, weak;
+    json_int_t rows, unbounded, suspect, failed, flips;
+    const char *reason;
+    if (json_unpack((json_t *)json, "{s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:s}", "verdict", &verdict, "weak",
+                    &weak, "rows", &rows, "unbounded", &unbounded, "suspect", &suspect, "failed", &failed,
+                    "flips", &flips, "reason", &reason) != 0 ||
+        verdict < 0 || verdict >= FFL_VERDICT_COUNT)
+        return ffl_fail(FFL_INTERNAL, "a check result that cannot be read");
+    *j = (ffl_judgement){.verdict = (ffl_verdict)verdict,
+                         .weak = weak,
+                         .rows = (size_t)rows,
+                         .unbounded_rows = (size_t)unbounded,
+                         .suspect_rows = (size_t)suspect,
+                         .failed_rows = (size_t)failed,
+                         .flips = (size_t)flips,
+                         .flip_margin = get_real(json, "flip_margin"),
+                         .error_statistical = get_real(json, "error_statistical"),
+                         .error_worst = get_real(json, "error_worst")};
+    snprintf(j->reason, sizeof j->reason, "%s", reason);
+    return FFL_OK;
+}
+
+/* ---- Faults: say what was touched, then die of it ---- */
+
+static ffl_answer *fault_answer;
+
+static const char *access_of(const void *context)
+{
+#if defined(__x86_64__)
+    const ucontext_t *machine = context;
+    return machine->uc_mcontext.gregs[REG_ERR] & 2 ? "wrote" : "read"; /* the page fault's error code */
+#else
+    (void)context;
+    return "touched memory";
+#endif
+}
+
+/*
+ * Runs in a process that is about to die, inside a variant's own access to a guarded page: nothing that it
+ * calls can have been interrupted half-way. Returning repeats the access under the default action.
+ */
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    char what[128], text[160];
+    signal(number, SIG_DFL);
+    if (fault_answer && ffl_guard_explain(info->si_addr, what, sizeof what)) {
+        snprintf(text, sizeof text, "%s %s", access_of(context), what);
+        ffl_answer_send(fault_answer, json_pack("{s:s}", "fault", text));
+    }
+}
+
+static void watch_faults(ffl_answer *answer)
+{
+    static char stack[1 << 16]; /* the variant's own may be what overflowed */
+    const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    fault_answer = answer;
+    sigaltstack(&alternate, NULL);
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+}
+
+/* ---- The worker's side ---- */
+
+static ffl_status try_variants(ffl_trial *trial, const json_t *names, ffl_answer *answer)
+{
+    size_t i;
+    const json_t *name;
+    json_array_foreach(names, i, name)
+    {
+        const ffl_variant *variant = ffl_registry_find(json_string_value(name));
+        ffl_judgement judgement;
+        if (!variant)
+            return ffl_fail(FFL_INTERNAL, "the worker has no variant '%s'", json_string_value(name));
+        FFL_TRY(ffl_answer_send(answer, json_pack("{s:s}", "at", variant->name)));
+        FFL_TRY(ffl_trial_run(trial, variant, &judgement));
+        FFL_TRY(ffl_answer_send(answer, ffl_judgement_to_json(variant->name, &judgement)));
+    }
+    return FFL_OK;
+}
+
+ffl_status ffl_check_handle(const json_t *request, ffl_answer *answer)
+{
+    ffl_check_case item;
+    ffl_trial *trial;
+    FFL_TRY(ffl_case_from_json(json_object_get(request, "case"), &item));
+    if (json_array_size(json_object_get(request, "variants")) == 0)
+        return FFL_OK;
+    ffl_status status = ffl_trial_new(&item, &trial);
+    if (status == FFL_UNSUPPORTED || status == FFL_NO_MEMORY)
+        return ffl_answer_send(answer, json_pack("{s:s}", "declined", ffl_error()));
+    FFL_TRY(status);
+    if (json_is_true(json_object_get(request, "isolated")))
+        watch_faults(answer);
+    status = try_variants(trial, json_object_get(request, "variants"), answer);
+    ffl_trial_free(trial);
+    return status;
+}

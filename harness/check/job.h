@@ -1,0 +1,27 @@
+/*
+ * A check job: one case and the variants to try on it, as a worker gets and answers it.
+ *
+ *   request   {"case": …, "variants": ["name", …], "isolated": true}
+ *   answers   {"declined": reason}            the data cannot be made: no variant was tried
+ *             {"at": name}                    about to try this variant
+ *             {"fault": text}                 the variant just touched a guarded page; the worker dies of it
+ *             {"result": name, …judgement}
+ */
+#ifndef FFL_HARNESS_CHECK_JOB_H
+#define FFL_HARNESS_CHECK_JOB_H
+
+#include "harness/check/trial.h"
+#include "harness/worker.h"
+
+/* A new reference; variants are added with ffl_check_request_add. isolated: in a process of its own. */
+json_t *ffl_check_request(const ffl_check_case *item, bool isolated);
+ffl_status ffl_check_request_add(json_t *request, const char *variant);
+
+/* The worker's side: kind "check". */
+ffl_status ffl_check_handle(const json_t *request, ffl_answer *answer);
+
+/* A result line. */
+json_t *ffl_judgement_to_json(const char *variant, const ffl_judgement *judgement);
+ffl_status ffl_judgement_from_json(const json_t *json, ffl_judgement *judgement);
+
+#endif

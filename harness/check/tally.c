@@ -1,0 +1,323 @@
+#include "harness/check/tally.h"
+#include "harness/check/cases.h"
+#include "harness/environment.h"
+#include "harness/registry.h"
+#include "kernels/blas.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* More lines of the same verdict and variant are counted, not printed; journal and --json hold all. */
+enum { LINES_PER_VERDICT = 3 };
+
+typedef struct row {
+    const ffl_variant *variant;
+    size_t expected, added;
+    size_t verdicts[FFL_VERDICT_COUNT], weak;
+    size_t judged_rows, flips;
+    double error, flip_margin; /* largest */
+    bool handicapped;
+} row;
+
+struct ffl_tally {
+    const ffl_options *options;
+    ffl_journal *journal;
+    ffl_progress *progress;
+    json_t *results; /* --json */
+    row *rows;
+    size_t row_count;
+};
+
+ffl_status ffl_tally_new(const ffl_options *options, ffl_journal *journal, ffl_tally **out)
+{
+    ffl_tally *t = calloc(1, sizeof *t);
+    *out = t;
+    if (!t)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for the check's results");
+    *t = (ffl_tally){.options = options, .journal = journal};
+    if (ffl_option_given(options, FFL_OPT_JSON))
+        t->results = json_array();
+    return FFL_OK;
+}
+
+void ffl_tally_watch(ffl_tally *tally, ffl_progress *progress)
+{
+    tally->progress = progress;
+}
+
+void ffl_tally_free(ffl_tally *tally)
+{
+    if (!tally)
+        return;
+    json_decref(tally->results);
+    free(tally->rows);
+    free(tally);
+}
+
+ffl_status ffl_tally_expect(ffl_tally *t, const ffl_variant *variant, size_t cases)
+{
+    row *grown = realloc(t->rows, (t->row_count + 1) * sizeof *grown);
+    if (!grown)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for the check's results");
+    t->rows = grown;
+    t->rows[t->row_count++] = (row){.variant = variant, .expected = cases, .error = NAN, .flip_margin = NAN};
+    return FFL_OK;
+}
+
+static row *row_of(ffl_tally *t, const ffl_variant *variant)
+{
+    for (size_t i = 0; i < t->row_count; i++)
+        if (t->rows[i].variant == variant)
+            return &t->rows[i];
+    return NULL;
+}
+
+/* ---- Records ---- */
+
+static void append(char *out, size_t size, const char *word)
+{
+    const bool plain =
+        word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=:,./ ")] == 0;
+    const size_t used = strlen(out);
+    snprintf(out + used, size - used, plain ? " %s" : " '%s'", word);
+}
+
+/* "./fflab check -v NAME", with what the variants came from and the words of the case. */
+static void command_for(const ffl_options *options, const ffl_variant *variant, const ffl_check_case *item,
+                        char *out, size_t size)
+{
+    snprintf(out, size, "./fflab check");
+    for (size_t i = 0; i < options->list_count[FFL_OPT_PLUGIN]; i++) {
+        append(out, size, "--plugin");
+        append(out, size, options->list[FFL_OPT_PLUGIN][i]);
+    }
+    if (ffl_option_given(options, FFL_OPT_BLAS_LIBRARY)) {
+        append(out, size, "--blas-library");
+        append(out, size, options->value[FFL_OPT_BLAS_LIBRARY]);
+    }
+    if (ffl_option_given(options, FFL_OPT_KEEP_BLAS_ENVIRONMENT))
+        append(out, size, "--keep-blas-environment");
+    append(out, size, "-v");
+    append(out, size, variant->name);
+    if (item) {
+        char words[384];
+        ffl_case_words(item, variant->threaded ? item->threads : 1, words, sizeof words);
+        append(out, size, words);
+    }
+}
+
+void ffl_check_key(const ffl_variant *variant, const ffl_check_case *item, char *out, size_t size)
+{
+    char words[384] = "";
+    if (item)
+        ffl_case_words(item, variant->threaded ? item->threads : 1, words, sizeof words);
+    snprintf(out, size, "check %s %s", variant->name, words);
+}
+
+#define SET(field, ...) snprintf(record->field, sizeof record->field, __VA_ARGS__)
+
+static void describe_variant(const ffl_variant *v, ffl_record *record)
+{
+    SET(variant, "%s", v->name);
+    SET(operation, "%s", v->operation == FFL_FFF ? "fff" : "ff");
+    SET(family, "%s", ffl_family_name(v->family));
+    SET(library, "%s", ffl_library_name(v->library));
+    SET(isa, "%s", ffl_isa_name(v->isa));
+    SET(clazz, "%s", ffl_variant_class(v));
+    SET(place, "%s", v->place == FFL_CUDA ? "cuda" : "host");
+    const ffl_blas *blas = v->library == FFL_NO_LIBRARY ? NULL : ffl_blas_open(v->library);
+    if (blas) {
+        SET(library_version, "%s", blas->version);
+        SET(kernel_family, "%s", blas->family);
+    }
+}
+
+static void describe_case(const ffl_variant *v, const ffl_check_case *item, ffl_record *record)
+{
+    const ffl_layer *s = &item->shape;
+    if (s->operation == FFL_FFF)
+        SET(shape, "%zux%zu", s->trees, s->levels - 1);
+    else
+        SET(shape, "dense");
+    record->trees = (int64_t)s->trees;
+    record->depth = s->levels ? (int64_t)s->levels - 1 : 0;
+    record->neurons = (int64_t)s->neurons;
+    record->width_in = (int64_t)s->width_in;
+    record->width_out = (int64_t)s->width_out;
+    SET(activation, "%s", s->activation == FFL_RELU ? "relu" : "gelu");
+    SET(fixture, "%s", item->fixture);
+    record->batch = record->tokens = (int64_t)item->batch;
+    record->threads = v->threaded ? item->threads : 1;
+    record->seed = item->seed;
+}
+
+static void flag_handicap(const ffl_variant *v, ffl_record *record)
+{
+    const char *why;
+    const ffl_blas *blas = v->library == FFL_NO_LIBRARY ? NULL : ffl_blas_open(v->library);
+    record->handicapped = blas && ffl_blas_handicapped(blas, &why);
+    if (record->handicapped && !record->reason[0])
+        SET(reason, "%s", why);
+}
+
+static void fill_record(const ffl_tally *t, const ffl_variant *v, const ffl_check_case *item,
+                        const ffl_judgement *j, ffl_record *record)
+{
+    ffl_record_init(record);
+    SET(kind, "check");
+    ffl_check_key(v, item, record->key, sizeof record->key);
+    command_for(t->options, v, item, record->command, sizeof record->command);
+    describe_variant(v, record);
+    if (item)
+        describe_case(v, item, record);
+    SET(verdict, "%s", ffl_verdict_name(j->verdict));
+    SET(reason, "%s", j->reason);
+    record->weak = j->weak;
+    flag_handicap(v, record);
+    record->rows = (int64_t)j->rows;
+    record->flips = (int64_t)j->flips;
+    record->flip_margin = j->flip_margin;
+    record->error_statistical = j->error_statistical;
+    record->error_worst = j->error_worst;
+}
+
+/* ---- Lines ---- */
+
+static bool is_bad(ffl_verdict verdict)
+{
+    return verdict >= FFL_SUSPECT && verdict <= FFL_TIMEOUT;
+}
+
+static void print_finding(const ffl_tally *t, const row *r, const ffl_record *record, const ffl_judgement *j)
+{
+    const size_t same = j->verdict == FFL_PASSED ? r->weak : r->verdicts[j->verdict];
+    const size_t limit = is_bad(j->verdict) ? LINES_PER_VERDICT : 1;
+    if (t->results || (j->verdict == FFL_PASSED && !j->weak) || same > limit)
+        return;
+    ffl_progress_clear(t->progress);
+    printf("  %s %s: %s; repeat: %s\n", j->verdict == FFL_PASSED ? "WEAK" : record->verdict, record->variant,
+           record->reason, record->command);
+    if (same == limit && r->expected > limit)
+        printf("  … further %s cases of %s are counted, not printed; --json and --out hold them all\n",
+               j->verdict == FFL_PASSED ? "WEAK" : record->verdict, record->variant);
+}
+
+static ffl_verdict gravest(const row *r)
+{
+    for (int verdict = FFL_TIMEOUT; verdict >= FFL_SUSPECT; verdict--)
+        if (r->verdicts[verdict])
+            return (ffl_verdict)verdict;
+    if (r->verdicts[FFL_PASSED])
+        return FFL_PASSED;
+    return r->verdicts[FFL_UNSUPPORTED_HERE] ? FFL_UNSUPPORTED_HERE : FFL_SKIPPED;
+}
+
+static void print_row(const ffl_tally *t, const row *r)
+{
+    char command[512], cases[128] = "";
+    command_for(t->options, r->variant, NULL, command, sizeof command);
+    for (int verdict = 0; verdict < FFL_VERDICT_COUNT; verdict++)
+        if (r->verdicts[verdict])
+            snprintf(cases + strlen(cases), sizeof cases - strlen(cases), "%s%zu %s", *cases ? ", " : "",
+                     r->verdicts[verdict], ffl_verdict_name((ffl_verdict)verdict));
+    printf("%-28s %-11s %s; %zu rows", r->variant->name, ffl_verdict_name(gravest(r)), cases, r->judged_rows);
+    if (isfinite(r->error))
+        printf(", worst error %.2f of its bound", r->error);
+    if (r->flips)
+        printf(", %zu flips up to %.2f of their bound", r->flips, r->flip_margin);
+    printf("%s%s  %s\n", r->weak ? "; WEAK" : "", r->handicapped ? "; HANDICAPPED" : "", command);
+    fflush(stdout);
+}
+
+/* ---- Adding ---- */
+
+static void count(row *r, const ffl_judgement *j)
+{
+    r->added++;
+    r->verdicts[j->verdict]++;
+    r->weak += j->weak;
+    r->judged_rows += j->rows;
+    r->flips += j->flips;
+    r->error = fmax(r->error, j->error_statistical);
+    r->flip_margin = fmax(r->flip_margin, j->flip_margin);
+}
+
+ffl_status ffl_tally_add(ffl_tally *t, const ffl_variant *variant, const ffl_check_case *item,
+                         const ffl_judgement *j)
+{
+    row *r = row_of(t, variant);
+    if (!r)
+        return ffl_fail(FFL_INTERNAL, "an unexpected result of %s", variant->name);
+    ffl_record record;
+    fill_record(t, variant, item, j, &record);
+    count(r, j);
+    r->handicapped |= record.handicapped;
+    ffl_status status = t->journal ? ffl_journal_write(t->journal, &record) : FFL_OK;
+    if (t->results && json_array_append_new(t->results, ffl_record_to_json(&record)) != 0 && status == FFL_OK)
+        status = ffl_fail(FFL_NO_MEMORY, "no memory for the check's results");
+    print_finding(t, r, &record, j);
+    ffl_record_free(&record);
+    if (r->added == r->expected && !t->results) {
+        ffl_progress_clear(t->progress);
+        print_row(t, r);
+    }
+    return status;
+}
+
+/* ---- The end ---- */
+
+typedef struct totals {
+    size_t variants, cases, verdicts[FFL_VERDICT_COUNT], weak, handicapped;
+} totals;
+
+static totals add_up(const ffl_tally *t)
+{
+    totals all = {.variants = t->row_count};
+    for (size_t i = 0; i < t->row_count; i++) {
+        const row *r = &t->rows[i];
+        all.cases += r->added;
+        all.weak += r->weak;
+        all.handicapped += r->handicapped;
+        for (int verdict = 0; verdict < FFL_VERDICT_COUNT; verdict++)
+            all.verdicts[verdict] += r->verdicts[verdict];
+    }
+    return all;
+}
+
+int ffl_tally_exit_code(const ffl_tally *tally)
+{
+    const totals all = add_up(tally);
+    const size_t bad = all.verdicts[FFL_SUSPECT] + all.verdicts[FFL_FAILED] + all.verdicts[FFL_CRASHED] +
+                       all.verdicts[FFL_TIMEOUT];
+    if (bad)
+        return FFL_EXIT_FAILED;
+    if (all.verdicts[FFL_PASSED] == 0)
+        return FFL_EXIT_NOTHING_RAN;
+    return ffl_option_given(tally->options, FFL_OPT_STRICT) && (all.weak || all.handicapped) ? FFL_EXIT_STRICT
+                                                                                             : FFL_EXIT_GOOD;
+}
+
+void ffl_tally_finish(ffl_tally *t, double seconds)
+{
+    const totals all = add_up(t);
+    ffl_progress_clear(t->progress);
+    if (t->results) {
+        json_t *document = json_pack("{s:O, s:{s:I, s:I, s:I, s:f}}", "results", t->results, "summary",
+                                     "variants", (json_int_t)all.variants, "cases", (json_int_t)all.cases,
+                                     "passed", (json_int_t)all.verdicts[FFL_PASSED], "seconds", seconds);
+        json_dumpf(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+        json_decref(document);
+        return;
+    }
+    printf("%zu variants, %zu cases:", all.variants, all.cases);
+    for (int verdict = 0; verdict < FFL_VERDICT_COUNT; verdict++)
+        if (all.verdicts[verdict] || verdict == FFL_PASSED)
+            printf(" %zu %s", all.verdicts[verdict], ffl_verdict_name((ffl_verdict)verdict));
+    if (all.weak)
+        printf(", %zu of them WEAK", all.weak);
+    if (all.handicapped)
+        printf(", %zu variants HANDICAPPED", all.handicapped);
+    printf("; %.1f s\n", seconds);
+}

@@ -1,0 +1,323 @@
+#include "harness/check/trial.h"
+#include "harness/check/fixtures.h"
+#include "harness/check/guard.h"
+#include "harness/instance.h"
+#include "harness/registry.h"
+#include "harness/workload/random.h"
+#include "kernels/memory.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CONTRACTS_MAX = 16, WEIGHTS = 4, WEIGHT_ALIGNMENT = 64, ROWS_OF_SINGLES = 3 };
+
+struct ffl_trial {
+    ffl_check_case check_case;
+    ffl_layout layout;
+    ffl_fixture fixture;
+    ffl_layer layer; /* the fixture's, in guarded memory */
+    ffl_guarded weights[WEIGHTS];
+    size_t batch, rows; /* of one full call; of all calls of a pass */
+    float *got;         /* [rows][width_out] */
+    struct {
+        ffl_contract contract;
+        ffl_judge *judge;
+    } judges[CONTRACTS_MAX];
+    size_t judge_count;
+};
+
+ffl_layout ffl_layout_from_seed(uint64_t seed)
+{
+    static const size_t padding[] = {0, 1, 5, 16};
+    ffl_layout layout = {.bias = seed % 4 != 0};
+    seed /= 4;
+    layout.padding_x = padding[seed % 4];
+    seed /= 4;
+    layout.padding_y = padding[seed % 4];
+    seed /= 4;
+    layout.offset_x = seed % 4;
+    seed /= 4;
+    layout.offset_y = seed % 4;
+    return layout;
+}
+
+/* ---- The data ---- */
+
+static ffl_status guard_weights(ffl_guarded *guarded, const char *name, const float *from, size_t count,
+                                const float **out)
+{
+    static const ffl_placement placement = {.fence = FFL_FENCE_AFTER, .alignment = WEIGHT_ALIGNMENT};
+    *out = NULL;
+    if (!from)
+        return FFL_OK;
+    FFL_TRY(ffl_guard_new(name, count * sizeof *from, &placement, guarded));
+    memcpy(guarded->data, from, count * sizeof *from);
+    *out = guarded->data;
+    return ffl_guard_lock(guarded, true);
+}
+
+static ffl_status make_data(ffl_trial *t)
+{
+    const ffl_check_case *c = &t->check_case;
+    const ffl_fixture_request request = {.name = c->fixture,
+                                         .shape = c->shape,
+                                         .bias = t->layout.bias,
+                                         /* One row alone would look right from any cache of results. */
+                                         .tokens = c->batch == 1 ? ROWS_OF_SINGLES : c->batch,
+                                         .seed = c->seed};
+    FFL_TRY(ffl_fixture_make(&request, &t->fixture));
+    const ffl_layer *l = &t->fixture.weights.layer;
+    t->rows = t->fixture.tokens;
+    t->batch = c->batch ? c->batch : t->rows;
+    t->check_case.batch = t->batch;
+    t->check_case.shape = *l;
+    t->layer = *l;
+    FFL_TRY(guard_weights(&t->weights[0], "w_in", l->w_in, l->neurons * l->width_in, &t->layer.w_in));
+    FFL_TRY(guard_weights(&t->weights[1], "b_in", l->b_in, l->neurons, &t->layer.b_in));
+    FFL_TRY(guard_weights(&t->weights[2], "w_out", l->w_out, l->neurons * l->width_out, &t->layer.w_out));
+    FFL_TRY(guard_weights(&t->weights[3], "b_out", l->b_out, l->width_out, &t->layer.b_out));
+    t->got = ffl_alloc_array(t->rows * l->width_out, sizeof *t->got);
+    return t->got ? FFL_OK : FFL_NO_MEMORY;
+}
+
+ffl_status ffl_trial_new(const ffl_check_case *check_case, ffl_trial **out)
+{
+    *out = NULL;
+    ffl_trial *t = ffl_alloc(sizeof *t);
+    if (!t)
+        return FFL_NO_MEMORY;
+    t->check_case = *check_case;
+    t->layout = ffl_layout_from_seed(check_case->seed);
+    const ffl_status status = make_data(t);
+    if (status != FFL_OK)
+        ffl_trial_free(t);
+    else
+        *out = t;
+    return status;
+}
+
+const ffl_check_case *ffl_trial_case(const ffl_trial *trial)
+{
+    return &trial->check_case;
+}
+
+void ffl_trial_free(ffl_trial *trial)
+{
+    if (!trial)
+        return;
+    for (size_t i = 0; i < trial->judge_count; i++)
+        ffl_judge_free(trial->judges[i].judge);
+    for (size_t i = 0; i < WEIGHTS; i++)
+        ffl_guard_free(&trial->weights[i]);
+    ffl_fixture_free(&trial->fixture);
+    ffl_free(trial->got);
+    ffl_free(trial);
+}
+
+static ffl_status judge_for(ffl_trial *t, const ffl_contract *contract, ffl_judge **out)
+{
+    for (size_t i = 0; i < t->judge_count; i++)
+        if (memcmp(&t->judges[i].contract, contract, sizeof *contract) == 0) {
+            *out = t->judges[i].judge;
+            return FFL_OK;
+        }
+    if (t->judge_count == CONTRACTS_MAX) /* dropping one costs time only */
+        ffl_judge_free(t->judges[--t->judge_count].judge);
+    const ffl_layer *l = &t->fixture.weights.layer;
+    FFL_TRY(ffl_judge_new(l, contract, ffl_fixture_data(&t->fixture, contract), t->fixture.x, l->width_in,
+                          t->rows, NULL, 0, out));
+    t->judges[t->judge_count].contract = *contract;
+    t->judges[t->judge_count++].judge = *out;
+    return FFL_OK;
+}
+
+/* ---- One call ---- */
+
+typedef struct call {
+    ffl_fence fence;
+    bool backwards;
+    size_t first, tokens; /* rows first … first + tokens - 1 in the order of the pass */
+} call;
+
+static size_t row_of(const ffl_trial *t, const call *c, size_t i)
+{
+    return c->backwards ? t->rows - 1 - (c->first + i) : c->first + i;
+}
+
+static size_t stride(size_t width, size_t padding, size_t alignment)
+{
+    const size_t floats = alignment / sizeof(float);
+    return (width + padding + floats - 1) / floats * floats;
+}
+
+static void fill_buffers(const ffl_trial *t, const call *c, const ffl_guarded_rows *x,
+                         const ffl_guarded_rows *y)
+{
+    ffl_random random = ffl_random_new(t->check_case.seed, c->first);
+    for (size_t i = 0; i < c->tokens; i++) {
+        memcpy(x->data + i * x->ld, t->fixture.x + row_of(t, c, i) * x->width, x->width * sizeof *x->data);
+        for (size_t j = 0; j < y->width; j++)
+            y->data[i * y->ld + j] = c->backwards ? NAN : (float)ffl_random_uniform(&random);
+    }
+}
+
+/* Runs the variant; false, with the reason, when it misbehaved. */
+static bool run_guarded(ffl_trial *t, const ffl_instance *instance, const call *c, ffl_guarded_rows *x,
+                        ffl_guarded_rows *y, char *why, size_t size)
+{
+    const size_t scratch_bytes = instance->plan.scratch_bytes;
+    const bool host = instance->plan.variant->place == FFL_HOST;
+    if (host && scratch_bytes)
+        memset(instance->exec.scratch, 0xFF, scratch_bytes); /* NaN: its contents are unspecified */
+    const ffl_status status = ffl_instance_run(instance, x->data, x->ld, y->data, y->ld, c->tokens);
+    if (status != FFL_OK) {
+        snprintf(why, size, "run failed: %s", ffl_error());
+        return false;
+    }
+    if (!ffl_guarded_rows_intact(y, why, size) || !ffl_guarded_rows_intact(x, why, size))
+        return false;
+    if (host && scratch_bytes && !ffl_memory_intact(instance->exec.scratch)) {
+        snprintf(why, size, "wrote outside its scratch of %zu bytes", scratch_bytes);
+        ffl_memory_restore(instance->exec.scratch);
+        return false;
+    }
+    for (size_t i = 0; i < c->tokens; i++)
+        memcpy(t->got + row_of(t, c, i) * y->width, y->data + i * y->ld, y->width * sizeof *y->data);
+    return true;
+}
+
+static ffl_status do_call(ffl_trial *t, const ffl_instance *instance, const call *c, bool *fine, char *why,
+                          size_t size)
+{
+    const ffl_layer *l = &t->layer;
+    const ffl_contract *contract = &instance->plan.variant->contract;
+    const size_t alignment = contract->alignment > sizeof(float) ? contract->alignment : sizeof(float);
+    const size_t ldx = stride(l->width_in, t->layout.padding_x, alignment);
+    const size_t ldy = stride(l->width_out, t->layout.padding_y, alignment);
+    ffl_placement place = {.fence = c->fence,
+                           .before = 4 * t->layout.offset_x,
+                           .after = contract->over_read_bytes,
+                           .alignment = alignment};
+    ffl_guarded_rows x = {0}, y = {0};
+    ffl_status status = ffl_guarded_rows_new("x", c->tokens, l->width_in, ldx, &place, &x);
+    place.before = 4 * t->layout.offset_y;
+    if (status == FFL_OK)
+        status = ffl_guarded_rows_new("y", c->tokens, l->width_out, ldy, &place, &y);
+    if (status == FFL_OK) {
+        fill_buffers(t, c, &x, &y);
+        status = ffl_guard_lock(&x.memory, true);
+    }
+    if (status == FFL_OK)
+        *fine = run_guarded(t, instance, c, &x, &y, why, size);
+    ffl_guarded_rows_free(&x);
+    ffl_guarded_rows_free(&y);
+    return status;
+}
+
+/* All rows once. Backwards, a partial batch comes first. */
+static ffl_status do_pass(ffl_trial *t, const ffl_instance *instance, bool backwards, bool *fine, char *why,
+                          size_t size)
+{
+    call c = {.fence = backwards ? FFL_FENCE_BEFORE : FFL_FENCE_AFTER, .backwards = backwards};
+    *fine = true;
+    while (c.first < t->rows && *fine) {
+        c.tokens = backwards && c.first == 0 ? (t->batch + 1) / 2 : t->batch;
+        if (c.tokens > t->rows - c.first)
+            c.tokens = t->rows - c.first;
+        FFL_TRY(do_call(t, instance, &c, fine, why, size));
+        c.first += c.tokens;
+    }
+    return FFL_OK;
+}
+
+/* ---- One variant ---- */
+
+static void fail(ffl_judgement *out, ffl_verdict verdict, const char *pass, const char *why)
+{
+    char text[640];
+    snprintf(text, sizeof text, "%s%s%s", pass, *pass ? ": " : "", why);
+    out->verdict = verdict;
+    memcpy(out->reason, text, sizeof out->reason - 1);
+    out->reason[sizeof out->reason - 1] = '\0';
+}
+
+/* The graver verdict with its reason; the larger of all numbers (fmax passes over a NaN). */
+static void merge(ffl_judgement *into, const ffl_judgement *from, const char *pass)
+{
+    if (from->verdict > into->verdict || (from->weak && !into->weak && into->verdict == FFL_PASSED))
+        fail(into, from->verdict > into->verdict ? from->verdict : into->verdict, pass, from->reason);
+    into->weak |= from->weak;
+    into->rows = from->rows;
+    into->unbounded_rows = from->unbounded_rows;
+    into->suspect_rows += from->suspect_rows;
+    into->failed_rows += from->failed_rows;
+    into->flips = from->flips > into->flips ? from->flips : into->flips;
+    into->flip_margin = fmax(into->flip_margin, from->flip_margin);
+    into->error_statistical = fmax(into->error_statistical, from->error_statistical);
+    into->error_worst = fmax(into->error_worst, from->error_worst);
+}
+
+static ffl_status judge_passes(ffl_trial *t, const ffl_instance *instance, const ffl_judge *judge,
+                               const int32_t *trace, ffl_judgement *out)
+{
+    static const char *const names[] = {"first call", "second call, rows reversed"};
+    for (int backwards = 0; backwards < 2; backwards++) {
+        ffl_judgement judgement;
+        char why[256];
+        bool fine;
+        FFL_TRY(do_pass(t, instance, backwards, &fine, why, sizeof why));
+        if (!fine) {
+            fail(out, FFL_FAILED, names[backwards], why);
+            return FFL_OK;
+        }
+        FFL_TRY(ffl_judge_rows(judge, t->got, t->layer.width_out, trace, &judgement));
+        merge(out, &judgement, names[backwards]);
+    }
+    return FFL_OK;
+}
+
+/* The nodes that the variant says it visits, NULL when it does not say. */
+static int32_t *trace_of(const ffl_trial *t, const ffl_instance *instance)
+{
+    const ffl_layer *l = &t->layer;
+    const size_t visited = l->trees * l->levels;
+    if (l->trees < 2 || !instance->plan.variant->trace)
+        return NULL;
+    int32_t *nodes = ffl_alloc_array(t->rows * visited, sizeof *nodes);
+    float *logits = ffl_alloc_array(t->rows * visited, sizeof *logits);
+    bool traced = nodes && logits;
+    for (size_t first = 0; traced && first < t->rows; first += t->batch)
+        traced = ffl_instance_trace(instance, t->fixture.x + first * l->width_in, l->width_in,
+                                    t->rows - first < t->batch ? t->rows - first : t->batch,
+                                    nodes + first * visited, logits + first * visited) == FFL_OK;
+    ffl_free(logits);
+    if (traced)
+        return nodes;
+    ffl_free(nodes);
+    return NULL;
+}
+
+ffl_status ffl_trial_run(ffl_trial *t, const ffl_variant *variant, ffl_judgement *out)
+{
+    const char *why = "";
+    const int threads = variant->threaded ? t->check_case.threads : 1;
+    *out = (ffl_judgement){
+        .verdict = FFL_PASSED, .flip_margin = NAN, .error_statistical = NAN, .error_worst = NAN};
+    if (!ffl_variant_supports(variant, &t->check_case.shape, t->batch, threads, &why)) {
+        fail(out, FFL_UNSUPPORTED_HERE, "", why);
+        return FFL_OK;
+    }
+    ffl_judge *judge;
+    FFL_TRY(judge_for(t, &variant->contract, &judge));
+    ffl_instance instance;
+    const ffl_status prepared = ffl_instance_new(variant, &t->layer, t->batch, threads, &instance);
+    if (prepared != FFL_OK) { /* supports alone may decline a shape */
+        fail(out, prepared == FFL_NO_MEMORY ? FFL_SKIPPED : FFL_FAILED, "prepare failed", ffl_error());
+        return FFL_OK;
+    }
+    int32_t *trace = trace_of(t, &instance);
+    const ffl_status status = judge_passes(t, &instance, judge, trace, out);
+    ffl_free(trace);
+    ffl_instance_free(&instance);
+    return status;
+}
