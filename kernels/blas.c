@@ -121,6 +121,15 @@ static bool multiplies(const ffl_blas *blas)
     return c[0] == 20 && c[1] == 23 && c[2] == 44 && c[3] == 51;
 }
 
+/* Two vectors times one matrix, its stride 0: not every library may allow that. */
+static bool multiplies_batched(const ffl_blas *blas)
+{
+    const float a[] = {1, 2, 3, 4}, x[] = {5, 6, 7, 8};
+    float y[] = {1, 1, 1, 1};
+    blas->sgemv_batch_strided(FFL_ROW_MAJOR, FFL_NO_TRANS, 2, 2, 1.0f, a, 2, 0, x, 1, 2, 1.0f, y, 1, 2, 2);
+    return y[0] == 18 && y[1] == 40 && y[2] == 24 && y[3] == 54;
+}
+
 /* The object that serves `name` through this handle: itself, or one that it is linked against. */
 static const void *object_of(void *handle, const char *name)
 {
@@ -215,6 +224,8 @@ static bool open_provider(ffl_library library, provider *p)
                  "%.400s: cblas_sgemm multiplies two 2x2 matrices wrongly (64-bit integers?)", name);
         return false;
     }
+    if (p->blas.sgemv_batch_strided && !multiplies_batched(&p->blas))
+        p->blas.sgemv_batch_strided = NULL;
     describe(&p->blas, handle);
     ffl_blas_use(&p->blas, 1);
     return true;

@@ -33,7 +33,7 @@ typedef struct ffl_blas {
                  float *a, int lda);
     void (*sgemm)(int order, int transa, int transb, int m, int n, int k, float alpha, const float *a,
                   int lda, const float *b, int ldb, float beta, float *c, int ldc);
-    /* Optional, NULL where the library lacks it. */
+    /* Optional, NULL where the library lacks it or refuses stride 0 (one matrix for all). */
     void (*sgemv_batch_strided)(int order, int trans, int m, int n, float alpha, const float *a, int lda,
                                 int stridea, const float *x, int incx, int stridex, float beta, float *y,
                                 int incy, int stridey, int batch);
