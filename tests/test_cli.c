@@ -154,6 +154,9 @@ Test(cli, bad_values_are_refused_by_option_and_value)
         "--shard 1/100001",
         "--activation tanh",
         "--activation GELU",
+        "--class ,",
+        "--class f32,,bf16",
+        "--class f32,",
     };
     static const char *const activations[] = {"gelu", "relu", NULL};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -164,12 +167,14 @@ Test(cli, bad_values_are_refused_by_option_and_value)
         double seconds;
         ffl_size_list sizes;
         ffl_tree_list trees;
+        ffl_word_list words;
         snprintf(line, sizeof line, "word %s", cases[i]);
         cr_assert_eq(parse(line, &o), FFL_OK, "%s", cases[i]);
         ffl_status status = FFL_OK;
         status |= ffl_option_size(&o, FFL_OPT_WIDTH, 1, 1000, 5, &size);
         status |= ffl_option_size_list(&o, FFL_OPT_BATCH, 1, 100, "1", &sizes);
         status |= ffl_option_trees(&o, "1x11", &trees);
+        status |= ffl_option_words(&o, FFL_OPT_CLASS, "f32", &words);
         status |= ffl_option_seed(&o, 1, &seed);
         status |= ffl_option_duration(&o, FFL_OPT_BUDGET, 60, &seconds);
         status |= ffl_option_shard(&o, &index, &count);

@@ -67,8 +67,7 @@ Test(plugin, a_kernel_written_elsewhere_joins_the_lab)
            "$CC -O2 -Wall -Wextra -Werror -shared -fPIC $(pkg-config --cflags fflab) $k.c -o $k.so || exit "
            "9; done",
            0, "", "");
-    expect("$DEST/bin/fflab list --plugin ./fff_outside.so -v fff_outside", 0,
-           "tree walk per token", "");
+    expect("$DEST/bin/fflab list --plugin ./fff_outside.so -v fff_outside", 0, "tree walk per token", "");
     expect("$DEST/bin/fflab list --plugin fff_outside.so --plugin ff_outside.so -v '*_outside' "
            "--json |"
            " grep -c '\"available\": true'",
@@ -141,8 +140,15 @@ Test(plugin, what_is_no_plugin_is_refused_in_one_line)
     expect_refusal(
         "s/^FFL_PLUGIN/extern int no_such_function(void); int (*use)(void) = no_such_function;\\nFFL_PLUGIN/",
         "undefined symbol: no_such_function");
-    expect("echo 'not a library' > text.so; $FFLAB list --plugin ./text.so", 1, "", "--plugin ./text.so: not a shared object");
+    expect("echo 'not a library' > text.so; $FFLAB list --plugin ./text.so", 1, "",
+           "--plugin ./text.so: not a shared object");
     expect("$FFLAB list --plugin ./absent.so", 1, "", "No such file");
     expect("mkdir d && $FFLAB list --plugin ./d", 1, "", "--plugin ./d: not a file");
-    expect("head -c 2000 bad.so > half.so; $FFLAB list --plugin ./half.so", 1, "", "--plugin ./half.so: the file is cut short at 2000 bytes");
+    expect("head -c 2000 bad.so > half.so; $FFLAB list --plugin ./half.so", 1, "",
+           "--plugin ./half.so: the file is cut short at 2000 bytes");
+    /* Every segment begins inside the file, the last one does not end there. */
+    expect("end=$(readelf -lW bad.so | awk '$1 == \"LOAD\" { offset = $2; size = $5 } END { print offset, "
+           "size }') &&"
+           " head -c $((${end% *} + ${end#* } - 4)) bad.so > cut.so; $FFLAB list --plugin ./cut.so",
+           1, "", "--plugin ./cut.so: the file is cut short at");
 }

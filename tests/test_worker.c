@@ -37,6 +37,9 @@ static ffl_status act(const json_t *request, ffl_answer *answer)
         _exit(0);
     } else if (strcmp(action, "hang") == 0)
         sleep_seconds(60);
+    else if (strcmp(action, "be pressed Ctrl-C at") == 0) /* three times ends a program that listens */
+        for (int i = 0; i < 3; i++)
+            raise(SIGINT);
     else if (strcmp(action, "close the answers") == 0) {
         close(3);
         _exit(0);
@@ -264,6 +267,14 @@ Test(worker, control_c_ends_the_workers_and_keeps_what_was_answered)
     cr_assert(ffl_interrupted());
     cr_assert(h.lines[0] == 1 && h.ends[0] == 0 && h.starts[1] == 0);
     cr_assert(kill((pid_t)h.last_pid, 0) == -1 && errno == ESRCH, "the worker is still there");
+}
+
+/* The terminal sends it to every process of the group; workers leave it to the parent. */
+Test(worker, control_c_does_not_reach_a_worker)
+{
+    static heard h;
+    cr_assert_eq(run_jobs(&(request){.action = "be pressed Ctrl-C at"}, 1, 1, &h), FFL_OK);
+    cr_assert_eq(h.end[0], FFL_JOB_DONE, "%s", h.message[0]);
 }
 
 Test(worker, control_c_in_process_stops_after_the_job)
