@@ -120,7 +120,7 @@ static ffl_status prepare(const ffl_layer *layer, ffl_plan *plan, size_t step_le
     plan_steps(s, layer->levels, step_levels);
     if (step_levels > 1) { /* one level a step is heap order: nothing to pack */
         const size_t floats = layer->neurons * (layer->width_in + layer->width_out + 1);
-        s->own = ffl_alloc_array(floats, sizeof *s->own);
+        s->own = ffl_alloc_array(floats + widest(layer), sizeof *s->own); /* a row to spare: see descend */
         if (!s->own) {
             ffl_free(s);
             return FFL_NO_MEMORY;
@@ -218,7 +218,9 @@ static void descend(const ffl_layer *l, const state *s, const step *p, size_t tr
     const size_t row = tree_row + p->packed + (size_t)w->subtree[first] * p->rows;
     for (size_t from = first; from < end; from += CHUNK_TOKENS) {
         const size_t count = smaller(CHUNK_TOKENS, end - from);
-        const bool in_place = p->first_level == 0 || count == 1; /* the order is still that of the tokens */
+        /* In the first step the order is still that of the tokens; but BLIS 0.9 sgemm may load a row beyond
+         * its operands (github.com/flame/blis/issues/635), which the caller's rows must not suffer. */
+        const bool in_place = count == 1 || (p->first_level == 0 && p->rows == 1);
         const float *inputs = in_place ? x + (size_t)w->order[from] * ldx : w->rows;
         for (size_t i = 0; i < count && !in_place; i++)
             memcpy(w->rows + i * l->width_in, x + (size_t)w->order[from + i] * ldx, l->width_in * sizeof *x);
