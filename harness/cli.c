@@ -198,8 +198,20 @@ void ffl_options_free(ffl_options *options)
     *options = (ffl_options){0};
 }
 
+static bool named_outright(const ffl_options *options, const char *name)
+{
+    for (size_t g = 0; g < options->list_count[FFL_OPT_VARIANT]; g++)
+        if (strcmp(options->list[FFL_OPT_VARIANT][g], name) == 0)
+            return true;
+    return false;
+}
+
 bool ffl_option_selects(const ffl_options *options, const ffl_variant *variant)
 {
+    /* Nobody asked for a further CBLAS: its rows would only say so, in every table. */
+    if (variant->library == FFL_CBLAS && !ffl_option_given(options, FFL_OPT_BLAS_LIBRARY) &&
+        !named_outright(options, variant->name))
+        return false;
     return ffl_variant_selected(variant, options->list[FFL_OPT_VARIANT], options->list_count[FFL_OPT_VARIANT],
                                 options->list[FFL_OPT_EXCLUDE], options->list_count[FFL_OPT_EXCLUDE]);
 }

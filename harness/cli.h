@@ -154,7 +154,7 @@ ffl_status ffl_option_words(const ffl_options *options, ffl_option option, const
 /* "i/n", 1 <= i <= n; 1/1 when not given. */
 ffl_status ffl_option_shard(const ffl_options *options, size_t *index, size_t *count);
 
-/* True when the variant passes -v and -x. */
+/* True when the variant passes -v and -x. The *_cblas rows also want --blas-library, or their full name. */
 bool ffl_option_selects(const ffl_options *options, const ffl_variant *variant);
 
 /* FFL_BAD_INPUT when a -v glob matches no variant at all: a typing error, not an empty run. */

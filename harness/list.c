@@ -82,7 +82,8 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     for (size_t i = 0; i < ffl_registry_count(); i++) {
         const ffl_variant *v = ffl_registry_at(i);
         const char *reason = "";
-        if (!ffl_option_selects(options, v))
+        if (!ffl_variant_selected(v, options->list[FFL_OPT_VARIANT], options->list_count[FFL_OPT_VARIANT],
+                                  options->list[FFL_OPT_EXCLUDE], options->list_count[FFL_OPT_EXCLUDE]))
             continue;
         const bool available = ffl_variant_available(v, &reason);
         if (json)
