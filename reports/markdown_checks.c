@@ -49,12 +49,12 @@ static size_t judged(const tally *t)
     return count;
 }
 
-static const char *gravest(const tally *t)
+static const char *gravest(const tally *check, const tally *bench)
 {
-    for (size_t v = 0; v < VERDICTS; v++)
-        if (t->by_verdict[v])
+    for (size_t v = 0; v < PASSED; v++)
+        if (check->by_verdict[v] || bench->by_verdict[v])
             return verdicts[v];
-    return "–";
+    return verdicts[PASSED];
 }
 
 static void print_fraction(FILE *file, double fraction)
@@ -68,6 +68,8 @@ static void print_fraction(FILE *file, double fraction)
 static void print_variant(const ffl_rows *rows, const char *variant, FILE *file)
 {
     const tally check = tally_of(rows, "check", variant), bench = tally_of(rows, "bench", variant);
+    if (!judged(&check) && !judged(&bench))
+        return; /* below, with the reason */
     fputs("| `", file);
     ffl_print_text(file, variant);
     fprintf(file, "` | %zu | %zu | %zu | %lld | %lld | ", judged(&check), check.by_verdict[PASSED],
@@ -79,7 +81,7 @@ static void print_variant(const ffl_rows *rows, const char *variant, FILE *file)
         fprintf(file, "%zu of %zu | ", bench.by_verdict[PASSED], judged(&bench));
     else
         fputs("– | ", file);
-    fprintf(file, "%s |\n", gravest(judged(&check) ? &check : judged(&bench) ? &bench : &check));
+    fprintf(file, "%s |\n", gravest(&check, &bench));
 }
 
 static bool is_first(const ffl_rows *rows, size_t i)
@@ -116,39 +118,52 @@ static void print_failures(const ffl_rows *rows, FILE *file)
         fputc('\n', file);
 }
 
-static bool is_same_absence(const ffl_record *a, const ffl_record *b)
+static bool is_same_absence(const ffl_row *a, const ffl_row *b)
 {
-    return strcmp(a->variant, b->variant) == 0 && strcmp(a->kind, b->kind) == 0 &&
-           strcmp(a->verdict, b->verdict) == 0 && strcmp(a->reason, b->reason) == 0;
+    return verdict_of(a) == verdict_of(b) && strcmp(a->record.reason, b->record.reason) == 0;
 }
 
-/* Cases that did not run, once per variant and reason. */
+/* One line for all rows that did not run for the reason of row `first`. */
+static void print_absence(const ffl_rows *rows, size_t first, FILE *file)
+{
+    char source[FFL_CELL];
+    const ffl_row *row = &rows->value[first];
+    size_t cases = 0;
+    fprintf(file, "- %s, ", verdicts[verdict_of(row)]);
+    ffl_print_text(file, row->record.reason[0] ? row->record.reason : "no reason given");
+    fputc(':', file);
+    for (size_t i = first; i < rows->count; i++) {
+        bool named = false;
+        if (!is_same_absence(row, &rows->value[i]))
+            continue;
+        for (size_t k = first; k < i && !named; k++)
+            named = is_same_absence(row, &rows->value[k]) &&
+                    strcmp(rows->value[k].record.variant, rows->value[i].record.variant) == 0;
+        if (!named) {
+            fputs(cases ? ", `" : " `", file);
+            ffl_print_text(file, rows->value[i].record.variant);
+            fputc('`', file);
+        }
+        cases++;
+    }
+    ffl_format_source(rows, row, source);
+    fprintf(file, " (%zu case%s, first %s)\n", cases, cases == 1 ? "" : "s", source);
+}
+
+/* What did not run, by reason. */
 static void print_absences(const ffl_rows *rows, FILE *file)
 {
     bool any = false;
     for (size_t i = 0; i < rows->count; i++) {
-        const ffl_record *r = &rows->value[i].record;
-        size_t cases = 0, first = i;
-        char source[FFL_CELL];
-        if (verdict_of(&rows->value[i]) <= PASSED)
-            continue;
-        for (size_t k = 0; k < rows->count; k++)
-            if (is_same_absence(r, &rows->value[k].record)) {
-                first = k < first ? k : first;
-                cases++;
-            }
-        if (first != i)
+        bool told = verdict_of(&rows->value[i]) <= PASSED;
+        for (size_t k = 0; k < i && !told; k++)
+            told = is_same_absence(&rows->value[i], &rows->value[k]);
+        if (told)
             continue;
         if (!any)
-            fputs("Not run here:\n\n", file);
+            fputs("Not run:\n\n", file);
         any = true;
-        ffl_format_source(rows, &rows->value[i], source);
-        fputs("- `", file);
-        ffl_print_text(file, r->variant);
-        fprintf(file, "` (%s, %zu case%s, first %s): %s, ", r->kind, cases, cases == 1 ? "" : "s", source,
-                verdicts[verdict_of(&rows->value[i])]);
-        ffl_print_text(file, r->reason[0] ? r->reason : "no reason given");
-        fputc('\n', file);
+        print_absence(rows, i, file);
     }
     if (any)
         fputc('\n', file);

@@ -73,7 +73,7 @@ Test(study, interrupted_reports_what_is_finished_and_exits_130)
     /* One finished line is waited for, so the moment of the signal does not matter. */
     run_shell("\"$FFLAB\" study -v '*_naive' --out \"$DIR/s\" > \"$DIR/out\" 2>&1 & pid=$!; n=0\n"
               "until grep -q '\"kind\":\"check\"' \"$DIR/s/journal.jsonl\" 2>/dev/null; do\n"
-              "  n=$((n + 1)); [ $n -gt 1200 ] && break; sleep 0.1; done\n"
+              "  n=$((n + 1)); [ $n -gt 1200 ] && break; kill -0 $pid || break; sleep 0.1; done\n"
               "kill -TERM $pid; wait $pid",
               &result);
     cr_assert_eq(result.exit_code, 130, "%d", result.exit_code);
