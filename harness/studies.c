@@ -5,7 +5,7 @@
  * depend on the routing, so only the conditional variants run under the other routings.
  */
 static const ffl_study_step paper[] = {
-    {"check", "", 1},
+    {"check", "", 2},
     {"bench", "--preset paper --neurons 4095,3072 --batch 1,16,128,1024,16384 --cache hot", 5},
     {"bench", "--preset paper --neurons 4095,3072 --batch 1,16,128 --cache weights-cold", 2},
     {"bench",

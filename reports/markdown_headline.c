@@ -3,9 +3,10 @@
 #include "reports/markdown.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct duel {
-    const ffl_row *fff, *dense; /* the fastest of each, NULL when none may be ranked */
+    const ffl_row *fff, *dense; /* the fastest of each, a reduced one only where no full one is; or NULL */
     int64_t neurons;            /* of the dense side */
     ffl_speedup speedup;
 } duel;
@@ -16,6 +17,10 @@ static duel duel_of(const ffl_rows *rows, const ffl_row *race, int64_t neurons)
               .dense = ffl_fastest(rows, race, "ff", neurons),
               .neurons = neurons,
               .speedup = {.ratio = NAN}};
+    if (!d.fff)
+        d.fff = ffl_fastest_reduced(rows, race, "fff", race->record.neurons);
+    if (!d.dense)
+        d.dense = ffl_fastest_reduced(rows, race, "ff", neurons);
     if (d.fff)
         d.speedup = ffl_speedup_of(d.fff, d.dense);
     return d;
@@ -77,7 +82,7 @@ static void print_sentence(const ffl_rows *rows, const ffl_row *const *races, si
         if (!ffl_row_is_fff(races[i]))
             continue;
         const duel d = duel_of(rows, races[i], races[i]->record.neurons);
-        if (!isfinite(d.speedup.ratio))
+        if (!isfinite(d.speedup.ratio) || d.speedup.reduced)
             continue;
         if (!lowest || d.speedup.ratio < low.ratio)
             lowest = races[i], low = d.speedup;
@@ -121,7 +126,7 @@ static void print_published(FILE *file)
 void ffl_markdown_headline(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file)
 {
     print_sentence(rows, races, count, file);
-    bool any = false, above = false;
+    bool any = false, above = false, reduced = false;
     for (size_t i = 0; i < count; i++) {
         int64_t sizes[FFL_SIZES_MAX];
         if (!ffl_row_is_fff(races[i]))
@@ -135,15 +140,22 @@ void ffl_markdown_headline(const ffl_rows *rows, const ffl_row *const *races, si
         duel d = duel_of(rows, races[i], races[i]->record.neurons);
         print_duel(rows, races[i], &d, file);
         above |= is_above_limit(races[i], &d);
+        reduced |= d.speedup.reduced;
         const size_t others = ffl_other_sizes(rows, races[i], sizes);
         for (size_t s = 0; s < others; s++) {
             d = duel_of(rows, races[i], sizes[s]);
             print_duel(rows, races[i], &d, file);
             above |= is_above_limit(races[i], &d);
+            reduced |= d.speedup.reduced;
         }
     }
     if (any)
         fputc('\n', file);
+    if (reduced)
+        fputs("\\* No full batch on one side: a call would take too long, so its time per token at a smaller "
+              "batch stands\n"
+              "in. `--full` measures it.\n\n",
+              file);
     if (above)
         fputs("† Above the limit that arithmetic sets: the dense layer waits for memory that the few rows on "
               "a path do\n"
@@ -156,7 +168,7 @@ ffl_status ffl_headline_print(const ffl_rows *rows, FILE *file)
 {
     const ffl_row **races;
     size_t count;
-    bool any = false;
+    bool any = false, reduced = false;
     FFL_TRY(ffl_races(rows, &races, &count));
     for (size_t i = 0; i < count; i++) {
         if (!ffl_row_is_fff(races[i]))
@@ -168,15 +180,21 @@ ffl_status ffl_headline_print(const ffl_rows *rows, FILE *file)
         if (!any)
             fputs("Fastest FFF against the fastest dense layer of as many neurons, per token:\n", file);
         any = true;
+        reduced |= d.speedup.reduced;
         double fff_ns = ffl_row_token_ns(d.fff), dense_ns = ffl_row_token_ns(d.dense);
         ffl_format_shape(races[i], shape);
         ffl_format_speedup(d.speedup, speedup);
         ffl_format_ns(fff_ns, fff);
         ffl_format_ns(dense_ns, dense);
+        char *escape = strchr(speedup, '\\'); /* of Markdown, before the * */
+        if (escape)
+            memmove(escape, escape + 1, strlen(escape));
         fprintf(file, "  %s batch %-6lld %-13s %-22s  %s %s, %s %s\n", shape,
                 (long long)races[i]->record.batch, races[i]->record.cache, speedup, d.fff->record.variant,
                 fff, d.dense->record.variant, dense);
     }
+    if (reduced)
+        fputs("  * against a reduced batch: a full call would take too long\n", file);
     if (!any)
         fputs("No speed-up can be stated: no case has both an FFF and a dense row that may be ranked.\n",
               file);

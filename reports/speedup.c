@@ -23,10 +23,14 @@ bool ffl_row_has_time(const ffl_row *row)
     return ffl_row_ran(row) && strcmp(r->verdict, "PASSED") == 0 && ffl_row_token_ns(row) > 0;
 }
 
+static bool may_divide(const ffl_row *row)
+{
+    return ffl_row_has_time(row) && !row->record.handicapped && !row->record.implausible;
+}
+
 bool ffl_row_ranks(const ffl_row *row)
 {
-    return ffl_row_has_time(row) && !ffl_row_is_reduced(row) && !row->record.handicapped &&
-           !row->record.implausible;
+    return may_divide(row) && !ffl_row_is_reduced(row);
 }
 
 double ffl_row_token_ns(const ffl_row *row)
@@ -124,16 +128,28 @@ bool ffl_is_stand_in(const ffl_rows *rows, const ffl_row *candidate, const ffl_r
     return false;
 }
 
-const ffl_row *ffl_fastest(const ffl_rows *rows, const ffl_row *row, const char *operation, int64_t neurons)
+static const ffl_row *fastest(const ffl_rows *rows, const ffl_row *row, const char *operation,
+                              int64_t neurons, bool reduced)
 {
     const ffl_row *best = NULL;
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_row *c = &rows->value[i];
-        if (ffl_row_ranks(c) && fits(c, row, operation, neurons) && is_faster(c, best) &&
-            !ffl_is_stand_in(rows, c, row))
+        if (ffl_row_is_reduced(c) == reduced && may_divide(c) && fits(c, row, operation, neurons) &&
+            is_faster(c, best) && !ffl_is_stand_in(rows, c, row))
             best = c;
     }
     return best;
+}
+
+const ffl_row *ffl_fastest(const ffl_rows *rows, const ffl_row *row, const char *operation, int64_t neurons)
+{
+    return fastest(rows, row, operation, neurons, false);
+}
+
+const ffl_row *ffl_fastest_reduced(const ffl_rows *rows, const ffl_row *row, const char *operation,
+                                   int64_t neurons)
+{
+    return fastest(rows, row, operation, neurons, true);
 }
 
 const ffl_row *ffl_same_level(const ffl_rows *rows, const ffl_row *row, int64_t neurons)
@@ -141,8 +157,8 @@ const ffl_row *ffl_same_level(const ffl_rows *rows, const ffl_row *row, int64_t 
     const ffl_row *best = NULL;
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_row *c = &rows->value[i];
-        if (!ffl_row_has_time(c) || c->record.handicapped || c->record.implausible ||
-            !fits(c, row, "ff", neurons) || strcmp(c->record.family, row->record.family) != 0 ||
+        if (!may_divide(c) || !fits(c, row, "ff", neurons) ||
+            strcmp(c->record.family, row->record.family) != 0 ||
             strcmp(c->record.library, row->record.library) != 0 || ffl_is_stand_in(rows, c, row))
             continue;
         const bool more_full = best && ffl_row_is_reduced(c) < ffl_row_is_reduced(best);

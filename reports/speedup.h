@@ -60,6 +60,13 @@ size_t ffl_other_sizes(const ffl_rows *rows, const ffl_row *row, int64_t out[FFL
 const ffl_row *ffl_fastest(const ffl_rows *rows, const ffl_row *row, const char *operation, int64_t neurons);
 
 /*
+ * The fastest of those that ran a reduced batch, for a marked comparison where no full row exists: on a slow
+ * machine no dense layer manages batch 16384 in time. Never HANDICAPPED or IMPLAUSIBLE. NULL if none.
+ */
+const ffl_row *ffl_fastest_reduced(const ffl_rows *rows, const ffl_row *row, const char *operation,
+                                   int64_t neurons);
+
+/*
  * The dense row of the same level: same family and library, as many neurons. A full one when there is one,
  * otherwise one with a reduced batch; never a HANDICAPPED or IMPLAUSIBLE one. NULL if none.
  */

@@ -172,6 +172,19 @@ Test(report, reduced_rows_are_never_ranked_nor_the_fastest)
     expect(report, "| 0.10x\\* [0.08, 0.12] |"); /* same level, against the reduced dense row: marked */
 }
 
+Test(report, a_reduced_row_stands_in_marked_only_where_no_full_one_is)
+{
+    put_run(path, "r1", "Test CPU", "");
+    put_bench("ff_naive", "naive", "none", 16384, 64, 64 * 1000.0, "");
+    put_bench("fff_naive", "naive", "none", 16384, 16384, 16384 * 100.0, "");
+    read_rows();
+    cr_assert_null(ffl_fastest(&rows, find("fff_naive", 16384), "ff", 4095));
+    const char *report = render(ffl_markdown_write);
+    expect(report, "No speed-up can be stated"); /* the sentence speaks of full batches alone */
+    expect(report, "| `ff_naive` | 1.00 µs\\* [0.90, 1.10] | **10.0x\\* [8.18, 12.2]** |");
+    expect(render(ffl_headline_print), "10.0x* [8.18, 12.2]");
+}
+
 Test(report, handicapped_and_implausible_rows_are_never_denominators)
 {
     put_run(path, "r1", "Test CPU", "");
