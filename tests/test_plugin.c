@@ -72,6 +72,7 @@ Test(plugin, a_kernel_written_elsewhere_joins_the_lab)
            "--json |"
            " grep -c '\"available\": true'",
            0, "2", "");
+    expect("$DEST/bin/fflab check --plugin ./fff_outside.so -v fff_outside", 0, "PASSED", "");
     expect("$FFLAB list --plugin ./fff_outside.so --plugin ./fff_outside.so", 1, "",
            "a variant named 'fff_outside' already exists");
 }
