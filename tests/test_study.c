@@ -50,6 +50,25 @@ Test(study, smoke_writes_journal_and_report_and_resuming_adds_nothing)
     cr_assert_eq(atoi(result.out), lines);
 }
 
+Test(study, without_a_folder_all_steps_share_a_new_one_and_the_newest_is_found_again)
+{
+    /* Outside a build folder the default place is below the current one. */
+    run_shell("cp \"$FFLAB\" \"$DIR/fflab\" && cd \"$DIR\" && ./fflab study smoke -v '*_naive'", &result);
+    cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
+    run_shell("cd \"$DIR\" && ls fflab-results | wc -l && cat fflab-results/*/journal.jsonl", &result);
+    cr_assert_eq(atoi(result.out), 1);
+    expect(result.out, "\"kind\":\"check\"");
+    expect(result.out, "\"kind\":\"bench\"");
+    run_shell("cd \"$DIR\" && rm fflab-results/*/report.md && mkdir fflab-results/99999999-000000 && "
+              "./fflab report && ls fflab-results/*/report.md",
+              &result);
+    cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
+    run_shell("cd \"$DIR\" && ./fflab study smoke -v '*_naive' --resume && ls -d "
+              "fflab-results/*/journal.jsonl | wc -l",
+              &result);
+    expect(result.out, "\n1\n");
+}
+
 Test(study, shards_merge_to_the_whole)
 {
     run_shell(
