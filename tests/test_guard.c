@@ -119,6 +119,20 @@ Test(guard, canaries_tell_writes_around_the_buffer)
     ffl_guard_free(&g);
 }
 
+/* A NaN keeps its bits through arithmetic: what is read beside x must not pass for what was beside y. */
+Test(guard, canaries_differ_between_buffers)
+{
+    static const ffl_placement place = {.fence = FFL_FENCE_BEFORE, .alignment = 4};
+    ffl_guarded x, y;
+    ptrdiff_t offset;
+    cr_assert_eq(ffl_guard_new("x", 100, &place, &x), FFL_OK);
+    cr_assert_eq(ffl_guard_new("y", 100, &place, &y), FFL_OK);
+    memcpy((unsigned char *)y.data + 100, (unsigned char *)x.data + 100, 4);
+    cr_assert(!ffl_guard_intact(&y, &offset));
+    ffl_guard_free(&x);
+    ffl_guard_free(&y);
+}
+
 Test(guard, padding_of_rows_is_watched)
 {
     ffl_guarded_rows rows;

@@ -27,9 +27,17 @@ static ffl_guarded *find(const ffl_guarded *g)
     return NULL;
 }
 
-static void fill_canaries(void *from, size_t bytes)
+/* A quiet NaN that arithmetic on ordinary numbers never makes, another for each name. */
+static uint32_t canary_of(const char *name)
 {
-    const uint32_t canary = FFL_CANARY;
+    uint32_t bits = 0;
+    while (*name)
+        bits = 31 * bits + (unsigned char)*name++;
+    return UINT32_C(0x7FC50000) | (bits & 0xFFFF);
+}
+
+static void fill_canaries(void *from, size_t bytes, uint32_t canary)
+{
     for (size_t i = 0; i + sizeof canary <= bytes; i += sizeof canary)
         memcpy((unsigned char *)from + i, &canary, sizeof canary);
 }
@@ -37,7 +45,7 @@ static void fill_canaries(void *from, size_t bytes)
 ffl_status ffl_guard_new(const char *name, size_t bytes, const ffl_placement *placement, ffl_guarded *out)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), alignment = placement->alignment;
-    *out = (ffl_guarded){.name = name, .bytes = bytes};
+    *out = (ffl_guarded){.name = name, .canary = canary_of(name), .bytes = bytes};
     if (bytes > SIZE_MAX / 4)
         return ffl_fail(FFL_NO_MEMORY, "a guarded buffer of %zu bytes is larger than the address space",
                         bytes);
@@ -60,7 +68,7 @@ ffl_status ffl_guard_new(const char *name, size_t bytes, const ffl_placement *pl
     else
         at = (at + placement->before + alignment - 1) / alignment * alignment;
     out->data = (float *)at;
-    fill_canaries(out->pages, out->pages_bytes);
+    fill_canaries(out->pages, out->pages_bytes, out->canary);
     remember(out);
     return FFL_OK;
 }
@@ -78,7 +86,7 @@ ffl_status ffl_guard_lock(ffl_guarded *guarded, bool locked)
 
 bool ffl_guard_intact(const ffl_guarded *g, ptrdiff_t *offset)
 {
-    const uint32_t canary = FFL_CANARY;
+    const uint32_t canary = g->canary;
     const unsigned char *expected = (const unsigned char *)&canary;
     const unsigned char *start = (const unsigned char *)g->data, *end = start + g->bytes;
     for (const unsigned char *p = g->pages; p < g->pages + g->pages_bytes; p++) {
@@ -134,7 +142,7 @@ ffl_status ffl_guarded_rows_new(const char *name, size_t tokens, size_t width, s
 
 bool ffl_guarded_rows_intact(const ffl_guarded_rows *rows, char *why, size_t size)
 {
-    const uint32_t canary = FFL_CANARY;
+    const uint32_t canary = rows->memory.canary;
     for (size_t t = 0; t + 1 < rows->tokens; t++)
         for (size_t j = rows->width; j < rows->ld; j++)
             if (memcmp(&rows->data[t * rows->ld + j], &canary, sizeof canary) != 0) {

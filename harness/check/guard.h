@@ -14,11 +14,9 @@
 
 typedef enum ffl_fence { FFL_FENCE_AFTER = 0, FFL_FENCE_BEFORE } ffl_fence;
 
-/* The canary's bits: a quiet NaN that no arithmetic makes. */
-#define FFL_CANARY UINT32_C(0x7FC0CA5E)
-
 typedef struct ffl_guarded {
     const char *name; /* "x", "y", "w_in": for messages */
+    uint32_t canary;  /* its own: arithmetic carries a NaN's bits from one buffer to the next */
     float *data;      /* the buffer */
     size_t bytes;
     unsigned char *map, *pages; /* all of it; the mapped pages between the fences */
