@@ -92,7 +92,7 @@ ffl_status ffl_record_from_json(const json_t *json, ffl_record *record);
 /* Names of the fields in the order of the line, without samples_ns and circumstances; NULL past the end. */
 const char *ffl_record_field(size_t i);
 
-/* Sorts `count` durations (nanoseconds, rounded to whole ones) into the distinct form. */
+/* Sorts `count` durations into the distinct form, rounded to whole nanoseconds and four digits. */
 ffl_status ffl_samples_from(const double *ns, size_t count, ffl_samples *out);
 void ffl_samples_free(ffl_samples *samples);
 uint64_t ffl_samples_total(const ffl_samples *samples);

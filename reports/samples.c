@@ -10,6 +10,15 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Four digits, no finer than the clock: 0.05 % is below any noise, and keeps published journals small. */
+static double rounded(double ns)
+{
+    double step = 1;
+    while (ns >= 1e4 * step)
+        step *= 10;
+    return round(ns / step) * step;
+}
+
 ffl_status ffl_samples_from(const double *ns, size_t count, ffl_samples *out)
 {
     *out = (ffl_samples){0};
@@ -20,7 +29,7 @@ ffl_status ffl_samples_from(const double *ns, size_t count, ffl_samples *out)
         return ffl_fail(FFL_NO_MEMORY, "no memory for %zu samples", count);
     }
     for (size_t i = 0; i < count; i++)
-        out->ns[i] = round(ns[i]);
+        out->ns[i] = rounded(ns[i]);
     qsort(out->ns, count, sizeof *out->ns, ascending);
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || out->ns[i] != out->ns[out->distinct - 1])

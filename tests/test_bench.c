@@ -125,7 +125,7 @@ Test(bench, the_repeat_command_repeats_the_row)
         const ffl_record *r = &rows.value[i].record;
         char command[2048], path[32];
         snprintf(command, sizeof command, "\"$FFLAB\" %s --out \"$DIR/%zu\"" QUICK,
-                 r->command + strlen("fflab "), i);
+                 r->command + strlen("./fflab "), i);
         expect(command, 0, &result);
         snprintf(path, sizeof path, "%zu", i);
         ffl_rows again = read_rows(path);

@@ -24,6 +24,16 @@ Test(samples, keep_every_duration_and_drop_only_the_order)
     ffl_samples_free(&s);
 }
 
+Test(samples, are_kept_to_four_digits_and_whole_nanoseconds)
+{
+    static const double ns[] = {0.6, 9999.4, 12344, 12346, 98765432};
+    static const double kept[] = {1, 9999, 12340, 12350, 98770000};
+    ffl_samples s = samples_of(ns, 5);
+    for (size_t i = 0; i < 5; i++)
+        cr_assert_eq(s.ns[i], kept[i], "%g became %g", ns[i], s.ns[i]);
+    ffl_samples_free(&s);
+}
+
 /* Ranks from tables of the sign test's interval: n = 5 gives the extremes, n = 20 ranks 6 and 15,
  * n = 100 ranks 40 and 61 (counted from 1). The normal form may be one rank wider, never narrower. */
 Test(samples, median_and_interval_have_the_known_ranks)

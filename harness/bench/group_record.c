@@ -80,7 +80,7 @@ void ffl_group_record(const ffl_group *g, const ffl_group_row *row, ffl_record *
     if (row->shape.operation == FFL_FF)
         snprintf(neurons, sizeof neurons, " --neurons %zu", row->shape.neurons);
     snprintf(out->command, sizeof out->command,
-             "fflab bench -v %s --tree %zux%zu%s --width %zu --width-out %zu --activation %s --batch %zu "
+             "./fflab bench -v %s --tree %zux%zu%s --width %zu --width-out %zu --activation %s --batch %zu "
              "--routing %s --cache %s --threads %d --seed %llu%s",
              row->variant->name, tree->trees, depth_of(tree), neurons, tree->width_in, tree->width_out,
              activation_name(tree), g->batch, g->routing, cache_name(g), g->threads,

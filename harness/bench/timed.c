@@ -92,10 +92,11 @@ static double call_once(ffl_timed *row, size_t tokens)
     return 1e-9 * (ffl_clock_ns() - start);
 }
 
+/* One disturbed call must not cost a dense layer its full batch: that would drop the fastest baseline. */
 static double shortest_call(ffl_timed *row, size_t tokens)
 {
     double least = call_once(row, tokens);
-    for (int i = 0; i < 2 && least >= 0 && least < 0.02; i++) {
+    for (int i = 0; i < 2 && least >= 0 && least < 0.2; i++) {
         const double again = call_once(row, tokens);
         least = again < least ? again : least;
     }

@@ -107,7 +107,7 @@ static void find_owner(const pass *p, size_t index, char *out, size_t size)
         if (!e->bounded[i] || !(fabs((double)got[0] - e->y[at]) <= (double)e->worst[at]) ||
             !(ffl_compare(got, e->y + at, e->statistical + at, e->worst + at, e->width).worst <= 1))
             continue;
-        snprintf(out, size, "; it is the output of row %zu", p->judge->rows[i]);
+        snprintf(out, size, "; it equals the output of row %zu", p->judge->rows[i]);
         return;
     }
 }
