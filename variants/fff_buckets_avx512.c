@@ -7,6 +7,7 @@
  * The price is reading x twice, the second time in bucket order; it pays from some tokens per bucket on.
  */
 #include "kernels/simd/avx512.h"
+#include "kernels/simd/walk.h"
 #include "kernels/variant.h"
 #include <string.h>
 
@@ -123,6 +124,14 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
     return FFL_OK;
 }
 
+static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
+                        int32_t *nodes, float *logits)
+{
+    (void)exec;
+    ffl_walk_trace(plan->layer, ffl_dot_avx512, x, ldx, tokens, nodes, logits);
+    return FFL_OK;
+}
+
 /* As many upper levels as half of L2 holds rows of w_in for. */
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
 {
@@ -155,6 +164,7 @@ FFL_VARIANTS(fff_buckets_avx512) = {
      .contract = FFL_CONTRACT_F32_ROWS,
      .supports = supports,
      .prepare = prepare,
-     .run = run},
+     .run = run,
+     .trace = trace},
     {0},
 };

@@ -4,6 +4,7 @@
  */
 #include "kernels/gelu.h"
 #include "kernels/simd/avx2.h"
+#include "kernels/simd/walk.h"
 #include "kernels/variant.h"
 #include <string.h>
 
@@ -27,23 +28,11 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
     return FFL_OK;
 }
 
-/* The nodes as run visits them: the same dot products in the same order. */
 static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
                         int32_t *nodes, float *logits)
 {
-    const ffl_layer *l = plan->layer;
     (void)exec;
-    for (size_t t = 0; t < tokens; t++, x += ldx)
-        for (size_t tree = 0; tree < l->trees; tree++) {
-            size_t node = 0;
-            for (size_t level = 0; level < l->levels; level++) {
-                const size_t row = tree * l->nodes + node;
-                const float z = ffl_dot_avx2(x, l->w_in + row * l->width_in, l->width_in) + l->b_in[row];
-                *nodes++ = (int32_t)node;
-                *logits++ = z;
-                node = 2 * node + 1 + (z > 0.0f);
-            }
-        }
+    ffl_walk_trace(plan->layer, ffl_dot_avx2, x, ldx, tokens, nodes, logits);
     return FFL_OK;
 }
 
