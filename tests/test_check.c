@@ -296,3 +296,19 @@ Test(check, bad_options_are_refused_in_one_line, .timeout = 120)
         cr_expect_str_eq(r.out, "", "%s: %s", bad[i][0], r.out);
     }
 }
+
+/* On any machine: the rows run, or say why they are skipped and nothing ran. */
+Test(check, variants_of_an_absent_device_are_skipped_with_the_reason)
+{
+    static run_result r;
+    run_shell("$FFLAB list", &r);
+    if (!strstr(r.out, "fff_naive_cuda"))
+        cr_skip_test("this build has no CUDA variants");
+    const bool absent = strstr(r.out, "no CUDA device") != NULL;
+    int exit_code;
+    json_t *results = check_json("-v fff_naive_cuda --tree 1x2 --width 8", &exit_code);
+    const size_t skipped = count_rows(results, "fff_naive_cuda", "SKIPPED", "no CUDA device", NULL);
+    cr_assert_eq(skipped, absent ? 1 : 0);
+    cr_assert_eq(exit_code, absent ? 5 : 0);
+    json_decref(results);
+}

@@ -146,7 +146,9 @@ static ffl_status expect_all(const ffl_session *session, const selection *select
 {
     *total = *finished = 0;
     for (size_t i = 0; i < selected->absent_count; i++) {
-        ffl_judgement absent = {.verdict = FFL_UNSUPPORTED_HERE,
+        /* A device may be there next time: SKIPPED rows are tried again by --resume. */
+        const bool device = selected->absent[i]->place == FFL_CUDA;
+        ffl_judgement absent = {.verdict = device ? FFL_SKIPPED : FFL_UNSUPPORTED_HERE,
                                 .flip_margin = NAN,
                                 .error_statistical = NAN,
                                 .error_worst = NAN};
