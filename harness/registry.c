@@ -3,6 +3,7 @@
 #include "harness/shared_object.h"
 #include "kernels/blas.h"
 #include "kernels/device.h"
+#include "kernels/memory.h"
 #include <dlfcn.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -72,6 +73,10 @@ static ffl_status check_row(const char *path, const ffl_variant *v)
         (unsigned)v->family >= FFL_FAMILY_COUNT || (unsigned)v->isa >= FFL_ISA_COUNT ||
         (unsigned)v->library >= FFL_LIBRARY_COUNT || (unsigned)v->contract.weights >= FFL_TYPE_COUNT)
         return ffl_fail(FFL_BAD_INPUT, "%s: variant '%s' has a field outside its enumeration", path, v->name);
+    if (v->contract.over_read_bytes > FFL_OVER_READ_MAX)
+        return ffl_fail(FFL_BAD_INPUT,
+                        "%s: variant '%s' reads %zu bytes past its rows; at most %d are kept readable", path,
+                        v->name, v->contract.over_read_bytes, FFL_OVER_READ_MAX);
     if (ffl_registry_find(v->name))
         return ffl_fail(FFL_BAD_INPUT, "%s: a variant named '%s' already exists", path, v->name);
     return FFL_OK;

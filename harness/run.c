@@ -98,7 +98,7 @@ static ffl_status apply(const ffl_options *options, const ffl_variant *variant, 
     const char *output = options->value[FFL_OPT_OUTPUT];
     rows in = {0};
     FFL_TRY(read_rows(options, layer, &in));
-    float *y = ffl_alloc_array(in.count * layer->width_out, sizeof *y);
+    float *y = ffl_alloc_rows(in.count * layer->width_out, sizeof *y);
     ffl_status status = y ? evaluate(variant, layer, threads, &in, y) : FFL_NO_MEMORY;
     if (status == FFL_OK) {
         const size_t shape[] = {in.count, layer->width_out};

@@ -12,15 +12,16 @@ static unsigned char *base_of(const void *buffer)
     return (unsigned char *)buffer - GUARD - ALIGN;
 }
 
-void *ffl_alloc(size_t bytes)
+/* `slack` more bytes after the rear guard belong to the buffer's memory; nobody writes them. */
+static void *allocate(size_t bytes, size_t slack)
 {
-    const size_t extra = ALIGN + 2 * GUARD + ALIGN;
+    const size_t extra = ALIGN + 2 * GUARD + ALIGN + FFL_OVER_READ_MAX;
     if (bytes > SIZE_MAX - extra) {
         ffl_fail(FFL_NO_MEMORY, "a buffer of %zu bytes is larger than the address space", bytes);
         return NULL;
     }
     const size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    unsigned char *base = aligned_alloc(ALIGN, ALIGN + GUARD + rounded + GUARD);
+    unsigned char *base = aligned_alloc(ALIGN, ALIGN + GUARD + rounded + GUARD + slack);
     if (!base) {
         ffl_fail(FFL_NO_MEMORY, "%.1f MB of memory could not be had", (double)bytes / 1e6);
         return NULL;
@@ -33,14 +34,29 @@ void *ffl_alloc(size_t bytes)
     return buffer;
 }
 
-void *ffl_alloc_array(size_t count, size_t size)
+void *ffl_alloc(size_t bytes)
+{
+    return allocate(bytes, 0);
+}
+
+static void *allocate_array(size_t count, size_t size, size_t slack)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
         ffl_fail(FFL_NO_MEMORY, "%zu items of %zu bytes overflow the address space", count, size);
         return NULL;
     }
-    return ffl_alloc(bytes);
+    return allocate(bytes, slack);
+}
+
+void *ffl_alloc_array(size_t count, size_t size)
+{
+    return allocate_array(count, size, 0);
+}
+
+void *ffl_alloc_rows(size_t count, size_t size)
+{
+    return allocate_array(count, size, FFL_OVER_READ_MAX);
 }
 
 int ffl_memory_intact(const void *buffer)

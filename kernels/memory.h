@@ -18,6 +18,15 @@ void *ffl_alloc(size_t bytes);
 /* `count` items of `size` bytes; NULL when the product overflows or cannot be had. */
 void *ffl_alloc_array(size_t count, size_t size);
 
+/*
+ * Bytes after the end of x and y that their owner keeps readable, for variants that declare
+ * contract.over_read_bytes (a library's kernels that load, and do not use, what lies behind an operand).
+ */
+enum { FFL_OVER_READ_MAX = 1 << 16 };
+
+/* ffl_alloc_array for x and y: FFL_OVER_READ_MAX bytes after the guard may be read, too. */
+void *ffl_alloc_rows(size_t count, size_t size);
+
 /* NULL is allowed. Aborts with one line on stderr when a guard byte was overwritten. */
 void ffl_free(void *buffer);
 

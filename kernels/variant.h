@@ -75,7 +75,7 @@ typedef struct ffl_contract {
     bool reassociates;        /* sums in another order than by index (vectors, blocks, BLAS) */
     bool flushes_denormals;   /* may read or write denormals as zero */
     double activation_error;  /* |act computed - act exact| <= activation_error · |z| */
-    size_t over_read_bytes;   /* may read, never use, this many bytes past the end of x or y */
+    size_t over_read_bytes;   /* past the end of x or y it may read, never use; see memory.h */
     size_t alignment;         /* of x and y in bytes; 4 = any float address */
     unsigned invariances;     /* FFL_SAME_* */
 } ffl_contract;

@@ -40,7 +40,7 @@ Test(layer_file, fixtures_agree_with_the_reference)
             scale = fmax(scale, fabs(((const double *)y.data)[i]));
         for (size_t i = 0; i < y.count; i++) {
             const double error = fabs(got[i] - ((const double *)y.data)[i]);
-            cr_assert(!(error > 1e-6 * scale), "%s: element %zu is off by %g", files_fixtures[f], i, error);
+            cr_assert(error <= 1e-6 * scale, "%s: element %zu is off by %g", files_fixtures[f], i, error);
         }
         cr_assert_eq(memcmp(visited, path.data, path.count * sizeof *visited), 0);
         ffl_free(got), ffl_free(visited), ffl_free(x);

@@ -31,7 +31,7 @@ static void assert_output(const char *file, const ffl_layer *l, const float *x, 
     for (size_t i = 0; i < y.count; i++)
         scale = fmax(scale, fabs(expected[i]));
     for (size_t i = 0; i < y.count; i++)
-        cr_assert(!(fabs((double)((float *)y.data)[i] - expected[i]) > 1e-5 * scale), "%s: element %zu", file,
+        cr_assert(fabs((double)((float *)y.data)[i] - expected[i]) <= 1e-5 * scale, "%s: element %zu", file,
                   i);
     ffl_npy_free(&y);
     ffl_free(expected);

@@ -5,6 +5,7 @@
  */
 #include "kernels/blas_products.h"
 #include "kernels/gelu.h"
+#include "kernels/memory.h"
 #include <string.h>
 
 enum { TOKENS_MAX = 1024, HIDDEN_MAX = 4 << 20 }; /* floats: 16 MB */
@@ -83,7 +84,7 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
 
 /* BLIS 0.9 with its haswell kernels (Zen's too) loads, and does not use, up to a row after the last one of
  * an operand: github.com/flame/blis/issues/635 and 821. */
-enum { BLIS_OVER_READ = 1 << 16 };
+enum { BLIS_OVER_READ = FFL_OVER_READ_MAX };
 
 #define ROW(provider, provider_name, over_read)                                                              \
     {                                                                                                        \

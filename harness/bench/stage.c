@@ -95,7 +95,7 @@ static ffl_status set_inputs(ffl_stage *stage, const ffl_group *group)
     forget_inputs(stage);
     ffl_routing routing;
     FFL_TRY(ffl_routing_parse(group->routing, &routing));
-    stage->x = ffl_alloc_array(rows * group->tree.width_in, sizeof *stage->x);
+    stage->x = ffl_alloc_rows(rows * group->tree.width_in, sizeof *stage->x);
     if (!stage->x)
         return FFL_NO_MEMORY;
     const ffl_layer tree = ffl_stage_layer(stage, &group->tree);
@@ -110,7 +110,7 @@ static ffl_status grow(float **rows, size_t *have, size_t want, size_t width)
         return FFL_OK;
     ffl_free(*rows);
     *have = 0;
-    *rows = ffl_alloc_array(want * width, sizeof **rows);
+    *rows = ffl_alloc_rows(want * width, sizeof **rows);
     if (!*rows)
         return FFL_NO_MEMORY;
     *have = want;
@@ -175,7 +175,7 @@ static ffl_status replace_damaged(void **buffer, size_t bytes, bool *intact)
     if (!*buffer || ffl_memory_intact(*buffer))
         return FFL_OK;
     *intact = false;
-    *buffer = ffl_alloc(bytes);
+    *buffer = ffl_alloc_rows(bytes, 1);
     return *buffer ? FFL_OK : FFL_NO_MEMORY;
 }
 

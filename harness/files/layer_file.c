@@ -212,7 +212,7 @@ static ffl_status read_inputs(const source *s, size_t width_in, float **x, size_
     if (tensor->dimensions != 2 || tensor->shape[1] != width_in || tensor->shape[0] == 0)
         return ffl_fail(FFL_BAD_INPUT, "%s: x does not fit: expected [rows, %zu], at least one row", s->path,
                         width_in);
-    float *rows = ffl_alloc_array(tensor->count, sizeof *rows);
+    float *rows = ffl_alloc_rows(tensor->count, sizeof *rows);
     if (!rows)
         return ffl_fail(FFL_NO_MEMORY, "%s: x: %s", s->path, ffl_error());
     const ffl_status status = ffl_tensor_to_float(tensor, rows);

@@ -118,7 +118,7 @@ static ffl_status read_open(const char *path, int descriptor, size_t file_bytes,
             return ffl_fail(FFL_BAD_INPUT, "%s: shape: the number of elements overflows", path);
     }
     FFL_TRY(check_size(path, out, file_bytes - data_at));
-    out->data = ffl_alloc_array(out->count, type_bytes[out->type]);
+    out->data = ffl_alloc_rows(out->count, type_bytes[out->type]);
     if (!out->data)
         return ffl_fail(FFL_NO_MEMORY, "%s: %s", path, ffl_error());
     return read_all(path, descriptor, out->data, out->count * type_bytes[out->type]);
