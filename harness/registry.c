@@ -4,6 +4,7 @@
 #include "kernels/blas.h"
 #include "kernels/device.h"
 #include "kernels/memory.h"
+#include "kernels/team.h"
 #include <dlfcn.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -140,6 +141,11 @@ bool ffl_variant_supports(const ffl_variant *variant, const ffl_layer *shape, si
         return false;
     if (threads > 1 && !variant->threaded && variant->place == FFL_HOST) {
         *why = "runs on one thread only";
+        return false;
+    }
+    if (threads > 1 && variant->place == FFL_HOST && variant->library == FFL_NO_LIBRARY &&
+        !ffl_team_available()) {
+        *why = "built without OpenMP: our own kernels run on one thread";
         return false;
     }
     return !variant->supports || variant->supports(shape, tokens, why);

@@ -1,10 +1,12 @@
+#define _GNU_SOURCE
 #include "kernels/memory.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGN = 64, GUARD = 64, GUARD_BYTE = 0xA7 };
+enum { ALIGN = 64, GUARD = 64, GUARD_BYTE = 0xA7, HUGE_PAGE = 2 << 20 };
 
 /* Layout: [size, padding to 64][64 guard bytes][buffer][64 guard bytes]. */
 static unsigned char *base_of(const void *buffer)
@@ -12,16 +14,34 @@ static unsigned char *base_of(const void *buffer)
     return (unsigned char *)buffer - GUARD - ALIGN;
 }
 
+/*
+ * Half a huge page and more asks for huge pages: rows of 3 KB in random order then come 1.3 to 1.6 times as
+ * fast (kernels/NOTES.md), since a 4 KB page would cost every row a page walk. A refusal changes nothing but
+ * speed.
+ */
+static unsigned char *raw_alloc(size_t bytes)
+{
+    if (bytes < HUGE_PAGE / 2)
+        return aligned_alloc(ALIGN, bytes);
+    const size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    unsigned char *base = aligned_alloc(HUGE_PAGE, rounded);
+#ifdef MADV_HUGEPAGE
+    if (base)
+        madvise(base, rounded, MADV_HUGEPAGE);
+#endif
+    return base;
+}
+
 /* `slack` more bytes after the rear guard belong to the buffer's memory; nobody writes them. */
 static void *allocate(size_t bytes, size_t slack)
 {
-    const size_t extra = ALIGN + 2 * GUARD + ALIGN + FFL_OVER_READ_MAX;
+    const size_t extra = ALIGN + 2 * GUARD + ALIGN + FFL_OVER_READ_MAX + HUGE_PAGE;
     if (bytes > SIZE_MAX - extra) {
         ffl_fail(FFL_NO_MEMORY, "a buffer of %zu bytes is larger than the address space", bytes);
         return NULL;
     }
     const size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    unsigned char *base = aligned_alloc(ALIGN, ALIGN + GUARD + rounded + GUARD + slack);
+    unsigned char *base = raw_alloc(ALIGN + GUARD + rounded + GUARD + slack);
     if (!base) {
         ffl_fail(FFL_NO_MEMORY, "%.1f MB of memory could not be had", (double)bytes / 1e6);
         return NULL;

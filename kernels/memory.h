@@ -1,6 +1,7 @@
 /*
  * Aligned buffers for weights, packed weights and scratch: 64-byte aligned, zeroed, with 64 guard bytes at
- * both ends that ffl_free verifies (a damaged guard aborts: inside a worker that is one CRASHED case).
+ * both ends that ffl_free verifies (a damaged guard aborts: inside a worker that is one CRASHED case). From
+ * 1 MB on they ask the kernel for huge pages.
  */
 #ifndef FFL_KERNELS_MEMORY_H
 #define FFL_KERNELS_MEMORY_H

@@ -4,14 +4,20 @@
  */
 #include "kernels/simd/avx2.h"
 #include "kernels/simd/walk.h"
+#include "kernels/team.h"
 #include "kernels/variant.h"
+
+static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx, float *y, size_t ldy,
+                 size_t tokens)
+{
+    (void)scratch;
+    ffl_walk_fused(plan->layer, ffl_dot_avx2, ffl_activate_avx2, ffl_rows_avx2, x, ldx, y, ldy, tokens);
+}
 
 static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
                       size_t ldy, size_t tokens)
 {
-    (void)exec;
-    ffl_walk_fused(plan->layer, ffl_dot_avx2, ffl_activate_avx2, ffl_rows_avx2, x, ldx, y, ldy, tokens);
-    return FFL_OK;
+    return ffl_team_rows(plan, exec, 16, part, x, ldx, y, ldy, tokens);
 }
 
 static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
@@ -30,6 +36,7 @@ FFL_VARIANTS(fff_walk_fused_avx2) = {
      .place = FFL_HOST,
      .family = FFL_SIMD,
      .isa = FFL_ISA_AVX2,
+     .threaded = true,
      .contract = FFL_CONTRACT_F32_ROWS,
      .prepare = ffl_prepare_nothing,
      .run = run,
