@@ -1,30 +1,11 @@
 /* The answer first: the fastest FFF against the fastest dense, beside what was published. */
+#include "reports/duel.h"
 #include "reports/format.h"
+#include "reports/grid.h"
 #include "reports/markdown.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct duel {
-    const ffl_row *fff, *dense; /* the fastest of each, a reduced one only where no full one is; or NULL */
-    int64_t neurons;            /* of the dense side */
-    ffl_speedup speedup;
-} duel;
-
-static duel duel_of(const ffl_rows *rows, const ffl_row *race, int64_t neurons)
-{
-    duel d = {.fff = ffl_fastest(rows, race, "fff", race->record.neurons),
-              .dense = ffl_fastest(rows, race, "ff", neurons),
-              .neurons = neurons,
-              .speedup = {.ratio = NAN}};
-    if (!d.fff)
-        d.fff = ffl_fastest_reduced(rows, race, "fff", race->record.neurons);
-    if (!d.dense)
-        d.dense = ffl_fastest_reduced(rows, race, "ff", neurons);
-    if (d.fff)
-        d.speedup = ffl_speedup_of(d.fff, d.dense);
-    return d;
-}
 
 /* All neurons against those on the paths; 4095 / 12 = 341 for 1x11. */
 static double arithmetic_limit(const ffl_row *race, int64_t neurons)
@@ -34,7 +15,7 @@ static double arithmetic_limit(const ffl_row *race, int64_t neurons)
 }
 
 /* Clearly so: with the whole interval. */
-static bool is_above_limit(const ffl_row *race, const duel *d)
+static bool is_above_limit(const ffl_row *race, const ffl_duel *d)
 {
     return d->speedup.low > arithmetic_limit(race, d->neurons);
 }
@@ -52,7 +33,7 @@ static void print_side(const ffl_row *row, FILE *file)
     fprintf(file, "` | %s | ", time);
 }
 
-static void print_duel(const ffl_rows *rows, const ffl_row *race, const duel *d, FILE *file)
+static void print_duel(const ffl_rows *rows, const ffl_row *race, const ffl_duel *d, FILE *file)
 {
     char shape[FFL_CELL], speedup[FFL_CELL], limit[FFL_CELL], fff[FFL_CELL] = "–", dense[FFL_CELL] = "–";
     ffl_format_shape(race, shape);
@@ -81,7 +62,7 @@ static void print_sentence(const ffl_rows *rows, const ffl_row *const *races, si
     for (size_t i = 0; i < count; i++) {
         if (!ffl_row_is_fff(races[i]))
             continue;
-        const duel d = duel_of(rows, races[i], races[i]->record.neurons);
+        const ffl_duel d = ffl_duel_of(rows, races[i], races[i]->record.neurons);
         if (!isfinite(d.speedup.ratio) || d.speedup.reduced)
             continue;
         if (!lowest || d.speedup.ratio < low.ratio)
@@ -126,6 +107,7 @@ static void print_published(FILE *file)
 void ffl_markdown_headline(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file)
 {
     print_sentence(rows, races, count, file);
+    ffl_grids_print(rows, races, count, FFL_GRID_MARKDOWN, file);
     bool any = false, above = false, reduced = false;
     for (size_t i = 0; i < count; i++) {
         int64_t sizes[FFL_SIZES_MAX];
@@ -137,13 +119,13 @@ void ffl_markdown_headline(const ffl_rows *rows, const ffl_row *const *races, si
                   "Lines |\n|---|---|---|--:|---|--:|--:|--:|---|\n",
                   file);
         any = true;
-        duel d = duel_of(rows, races[i], races[i]->record.neurons);
+        ffl_duel d = ffl_duel_of(rows, races[i], races[i]->record.neurons);
         print_duel(rows, races[i], &d, file);
         above |= is_above_limit(races[i], &d);
         reduced |= d.speedup.reduced;
         const size_t others = ffl_other_sizes(rows, races[i], sizes);
         for (size_t s = 0; s < others; s++) {
-            d = duel_of(rows, races[i], sizes[s]);
+            d = ffl_duel_of(rows, races[i], sizes[s]);
             print_duel(rows, races[i], &d, file);
             above |= is_above_limit(races[i], &d);
             reduced |= d.speedup.reduced;
@@ -173,7 +155,7 @@ ffl_status ffl_headline_print(const ffl_rows *rows, FILE *file)
     for (size_t i = 0; i < count; i++) {
         if (!ffl_row_is_fff(races[i]))
             continue;
-        const duel d = duel_of(rows, races[i], races[i]->record.neurons);
+        const ffl_duel d = ffl_duel_of(rows, races[i], races[i]->record.neurons);
         char shape[FFL_CELL], speedup[FFL_CELL], fff[FFL_CELL], dense[FFL_CELL];
         if (!isfinite(d.speedup.ratio))
             continue;

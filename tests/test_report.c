@@ -152,6 +152,56 @@ Test(report, two_speed_ups_are_against_the_same_level_and_against_the_fastest)
     expect(report, "78x");
 }
 
+/* A timed row of any shape: 1 µs per token for ff_…, `ns` for fff_…. */
+static void put_shape(int trees, int depth, int batch, int threads, const char *clazz, double ns)
+{
+    const int neurons = trees * ((2 << depth) - 1);
+    for (int fff = 0; fff < 2; fff++) {
+        char line[1024];
+        snprintf(
+            line, sizeof line,
+            "{\"schema\":1,\"kind\":\"bench\",\"run\":\"r1\",\"key\":\"%s %dx%d b%d t%d "
+            "%s\",\"variant\":\"%s_x\","
+            "\"operation\":\"%s\",\"family\":\"simd\",\"class\":\"%s\",\"place\":\"host\",\"trees\":%d,"
+            "\"depth\":%d,"
+            "\"neurons\":%d,\"width_in\":64,\"width_out\":64,\"activation\":\"gelu\",\"routing\":\"uniform\","
+            "\"cache\":\"hot\",\"batch\":%d,\"tokens\":%d,\"threads\":%d,\"verdict\":\"PASSED\","
+            "\"median_ns\":%.1f}\n",
+            fff ? "fff" : "ff", trees, depth, batch, threads, clazz, fff ? "fff" : "ff", fff ? "fff" : "ff",
+            clazz, fff ? trees : 0, fff ? depth : 0, neurons, batch, batch, threads,
+            batch * (fff ? ns : 1000));
+        put(path, line);
+    }
+}
+
+Test(report, the_grid_of_a_shape_has_batches_down_and_classes_across)
+{
+    put_run(path, "r1", "Test CPU", "");
+    put_shape(1, 11, 1, 1, "f32", 10);
+    put_shape(1, 11, 16, 1, "f32", 20);
+    put_shape(1, 11, 16, 2, "f32", 40);
+    put_shape(1, 11, 16, 1, "bf16", 50);
+    read_rows();
+    const char *report = render(ffl_markdown_write);
+    expect(report, "| | f32 hot, 1 thr. | f32 hot, 2 thr. | bf16 hot, 1 thr. |\n|---|--:|--:|--:|\n"
+                   "| B=1 | 100x (10.0 ns) | – | – |\n"
+                   "| B=16 | 50.0x (20.0 ns) | 25.0x (40.0 ns) | 20.0x (50.0 ns) |\n");
+    expect_not(report, "| 1x11 |"); /* one shape: nothing to compare it with */
+}
+
+Test(report, the_grid_of_a_class_has_shapes_down_and_batches_across)
+{
+    put_run(path, "r1", "Test CPU", "");
+    put_shape(1, 5, 8, 1, "f32", 50);
+    put_shape(1, 3, 8, 1, "f32", 100);
+    put_shape(1, 4, 8, 1, "f32", 80);
+    put_shape(1, 4, 64, 1, "f32", 40);
+    read_rows();
+    expect(render(ffl_markdown_write),
+           "| | B=8 | B=64 |\n|---|--:|--:|\n| 1x3 | 10.0x (100 ns) | – |\n"
+           "| 1x4 | 12.5x (80.0 ns) | 25.0x (40.0 ns) |\n| 1x5 | 20.0x (50.0 ns) | – |\n");
+}
+
 Test(report, reduced_rows_are_never_ranked_nor_the_fastest)
 {
     put_run(path, "r1", "Test CPU", "");

@@ -6,6 +6,7 @@
 #include "harness/files/npy.h"
 #include "harness/machine.h"
 #include "reports/gbench_json.h"
+#include "reports/grid.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +100,17 @@ static ffl_status write_gbench_json(const char *path, ffl_rows *rows)
     return status;
 }
 
+/* The answer in one table per shape: batches down, class, cache state and threads across. */
+static ffl_status print_grids(const ffl_rows *rows)
+{
+    const ffl_row **races;
+    size_t count;
+    FFL_TRY(ffl_races(rows, &races, &count));
+    ffl_grids_print(rows, races, count, FFL_GRID_TEXT, stdout);
+    free(races);
+    return FFL_OK;
+}
+
 static int exit_code_of(const ffl_options *options, const ffl_outcome *outcome, size_t resumed)
 {
     if (outcome->failed)
@@ -133,6 +145,7 @@ static ffl_status run_groups(const ffl_options *options, const ffl_flags *flags,
     } else if (keep) {
         if (resumed)
             printf("\n%zu group%s were in the journal already\n", resumed, resumed == 1 ? "" : "s");
+        FFL_TRY(print_grids(&outcome.all));
         printf("\njournal: %s/journal.jsonl\n", ffl_journal_dir(conduct.journal));
     }
     *exit_code = exit_code_of(options, &outcome, resumed);
