@@ -8,6 +8,7 @@
 const ffl_command *const ffl_commands[] = {
     &ffl_command_bench,
     &ffl_command_check,
+    &ffl_command_counters,
     &ffl_command_list,
     &ffl_command_new,
     &ffl_command_report,
