@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "harness/blas_cache.h"
+#include "harness/cache_folder.h"
 #include "kernels/cpu.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,32 +9,6 @@
 #include <unistd.h>
 
 enum { FORMAT = 1, PATH_SIZE = 4096 };
-
-/* "" when there is no place for a cache. Makes the last two folders, so a fresh home works. */
-static void cache_folder(char *out, size_t size)
-{
-    const char *own = getenv("FFLAB_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    out[0] = '\0';
-    if (own && *own) {
-        snprintf(out, size, "%s", own);
-    } else if (xdg && *xdg == '/') {
-        mkdir(xdg, 0700);
-        snprintf(out, size, "%s/fflab", xdg);
-    } else if (home && *home) {
-        snprintf(out, size, "%s/.cache", home);
-        mkdir(out, 0700);
-        snprintf(out, size, "%s/.cache/fflab", home);
-    }
-    if (*out)
-        mkdir(out, 0755);
-}
-
-static void cache_file(char *out, size_t size)
-{
-    char folder[PATH_SIZE];
-    cache_folder(folder, sizeof folder);
-    snprintf(out, size, "%.*s%s", PATH_SIZE - 32, folder, *folder ? "/blas-families.json" : "");
-}
 
 /* Identity of a file: a library that was replaced, or a link that points elsewhere, shows. */
 static void file_identity(const char *path, char *out, size_t size)
@@ -79,7 +54,7 @@ static bool plausible(const json_t *entry)
 json_t *ffl_blas_cache_find(ffl_library library, const char *path)
 {
     char file[PATH_SIZE], key[PATH_SIZE];
-    cache_file(file, sizeof file);
+    ffl_cache_file("blas-families.json", true, file, sizeof file);
     cache_key(library, path, key, sizeof key);
     json_t *all = *file ? json_load_file(file, JSON_REJECT_DUPLICATES, NULL) : NULL;
     json_t *entry = json_object_get(all, key);
@@ -91,7 +66,7 @@ json_t *ffl_blas_cache_find(ffl_library library, const char *path)
 void ffl_blas_cache_store(ffl_library library, const char *path, const json_t *entry)
 {
     char file[PATH_SIZE], temporary[PATH_SIZE + 32], key[PATH_SIZE], identity[96];
-    cache_file(file, sizeof file);
+    ffl_cache_file("blas-families.json", true, file, sizeof file);
     if (!*file)
         return;
     cache_key(library, path, key, sizeof key);

@@ -1,7 +1,7 @@
 /*
- * Measured kernel families, kept between runs in $FFLAB_CACHE_DIR, $XDG_CACHE_HOME/fflab or ~/.cache/fflab.
- * An entry holds as long as the CPU, the way libraries are found (ld.so.cache, LD_LIBRARY_PATH), and the
- * library's file are the same. A cache that cannot be read or written is no error: one measures again.
+ * Measured kernel families, kept between runs (harness/cache_folder.h). An entry holds as long as the CPU, the
+ * way libraries are found (ld.so.cache, LD_LIBRARY_PATH), and the library's file are the same. A cache that
+ * cannot be read or written is no error: one measures again.
  */
 #ifndef FFL_HARNESS_BLAS_CACHE_H
 #define FFL_HARNESS_BLAS_CACHE_H

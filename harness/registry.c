@@ -24,6 +24,14 @@ static size_t built_in_count(void)
     return count;
 }
 
+bool ffl_registry_built_in(const ffl_variant *variant)
+{
+    for (size_t i = 0; i < plugin_count; i++)
+        if (plugins[i] == variant)
+            return false;
+    return true;
+}
+
 size_t ffl_registry_count(void)
 {
     return built_in_count() + plugin_count;

@@ -1,6 +1,6 @@
 /*
  * The table of variants: what was compiled in (registry_table.c, written at configure time from the lines
- * in variants/meson.build and cuda/meson.build) and what --plugin loaded.
+ * in variants/meson.build and cuda/meson.build), the dispatchers of harness/auto, and what --plugin loaded.
  */
 #ifndef FFL_HARNESS_REGISTRY_H
 #define FFL_HARNESS_REGISTRY_H
@@ -15,6 +15,9 @@ size_t ffl_registry_count(void);
 
 /* Sorted: built-in rows in file order, then plugins; i < ffl_registry_count(). */
 const ffl_variant *ffl_registry_at(size_t i);
+
+/* False for a row that --plugin loaded. */
+bool ffl_registry_built_in(const ffl_variant *variant);
 
 /* NULL when no variant has that name. */
 const ffl_variant *ffl_registry_find(const char *name);

@@ -10,7 +10,8 @@ ffl_status ffl_prepare_nothing(const ffl_layer *layer, const ffl_machine *machin
 
 const char *ffl_family_name(ffl_family family)
 {
-    static const char *const names[FFL_FAMILY_COUNT] = {"naive", "blas1", "blas2", "blas3", "simd", "tensor"};
+    static const char *const names[FFL_FAMILY_COUNT] = {"naive", "blas1", "blas2", "blas3", "simd", "tensor",
+                                                        "auto"};
     return names[family];
 }
 

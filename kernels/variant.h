@@ -38,6 +38,7 @@ typedef enum ffl_family {
     FFL_BLAS3,
     FFL_SIMD,
     FFL_TENSOR,
+    FFL_AUTO, /* chooses among the others (harness/auto): no level of its own, never a denominator */
     FFL_FAMILY_COUNT
 } ffl_family;
 

@@ -23,6 +23,12 @@ bool ffl_row_has_time(const ffl_row *row)
     return ffl_row_ran(row) && strcmp(r->verdict, "PASSED") == 0 && ffl_row_token_ns(row) > 0;
 }
 
+/* A dispatcher runs one of the other rows: it would be that one's stand-in, ahead by noise. */
+static bool is_dispatcher(const ffl_row *row)
+{
+    return strcmp(row->record.family, "auto") == 0;
+}
+
 static bool may_divide(const ffl_row *row)
 {
     return ffl_row_has_time(row) && !row->record.handicapped && !row->record.implausible;
@@ -134,7 +140,7 @@ static const ffl_row *fastest(const ffl_rows *rows, const ffl_row *row, const ch
     const ffl_row *best = NULL;
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_row *c = &rows->value[i];
-        if (ffl_row_is_reduced(c) == reduced && may_divide(c) && fits(c, row, operation, neurons) &&
+        if (ffl_row_is_reduced(c) == reduced && may_divide(c) && !is_dispatcher(c) && fits(c, row, operation, neurons) &&
             is_faster(c, best) && !ffl_is_stand_in(rows, c, row))
             best = c;
     }

@@ -55,7 +55,8 @@ bool ffl_is_stand_in(const ffl_rows *rows, const ffl_row *candidate, const ffl_r
 enum { FFL_SIZES_MAX = 16 };
 size_t ffl_other_sizes(const ffl_rows *rows, const ffl_row *row, int64_t out[FFL_SIZES_MAX]);
 
-/* The fastest ranking row of `operation` ("ff", "fff") in the setting and with the neurons of `row`. FFF rows
+/* The fastest ranking row of `operation` ("ff", "fff") in the setting and with the neurons of `row`, other than
+ * a dispatcher (family "auto"). FFF rows
  * must also have its shape and routing when it is one; dense rows do not depend on routing. NULL if none. */
 const ffl_row *ffl_fastest(const ffl_rows *rows, const ffl_row *row, const char *operation, int64_t neurons);
 
