@@ -1,0 +1,254 @@
+#include "kernels/tiled.h"
+#include "kernels/memory.h"
+#include "kernels/team.h"
+#include <string.h>
+
+enum { DEPTH = FFL_TILED_DEPTH, STRIDE = FFL_TILED_STRIDE, ROWS = FFL_TILED_ROWS };
+
+/* Multiplications below which a further thread costs more than it saves; so few tokens count as this many,
+ * for then it is the weights' way from memory that takes the time. */
+enum { GRAIN = 4 << 20, GRAIN_TOKENS = 20 };
+
+typedef struct packed {
+    const ffl_tiled *kernel;
+    float *w_in;  /* [neurons / DEPTH][width_in / DEPTH][DEPTH / panel] panels of [k][panel] */
+    float *w_out; /* [neurons / DEPTH][width_out / panel] panels of [k][panel] */
+} packed;
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* ---- Products ---- */
+
+/* c [rows][ldc] = or += a [rows][STRIDE] · one panel, in tiles of equal height. */
+static void multiply(const ffl_tiled *kernel, const float *a, size_t rows, const float *panel, size_t depth,
+                     float *c, size_t ldc, size_t columns, bool add)
+{
+    const size_t count = divide_up(rows, kernel->rows);
+    /* The tiles share the prefetching of the next panel. */
+    const size_t step = divide_up(2 * kernel->panel * sizeof *panel, count);
+    const char *next = (const char *)(panel + depth * kernel->panel);
+    for (size_t t = 0, first = 0; t < count; t++) {
+        const size_t end = rows * (t + 1) / count;
+        kernel->tiles[end - first](a + first * STRIDE, panel, depth, c + first * ldc, ldc, columns, add,
+                                   next + t * step * (depth / 2), step);
+        first = end;
+    }
+}
+
+/* Panels first … end of the block of DEPTH neurons from `neuron` on: hidden [rows][STRIDE]. */
+static void enter(const ffl_layer *l, const packed *p, size_t neuron, size_t first, size_t end,
+                  const float *copy, size_t rows, float *hidden)
+{
+    const size_t panel = p->kernel->panel, neurons = smaller(DEPTH, l->neurons - neuron);
+    const size_t width = divide_up(neurons, panel) * panel; /* as packed */
+    for (size_t k = 0; k < l->width_in; k += DEPTH) {
+        const size_t depth = smaller(DEPTH, l->width_in - k);
+        /* Only the last block of neurons can have a padded panel. */
+        const float *b = p->w_in + neuron * l->width_in + k * width;
+        for (size_t j = first * panel; j < end * panel; j += panel) {
+            multiply(p->kernel, copy + k / DEPTH * rows * STRIDE, rows, b + j * depth, depth, hidden + j,
+                     STRIDE, smaller(panel, neurons - j), k > 0);
+            if (k + depth == l->width_in)
+                for (size_t r = 0; r < rows; r++)
+                    p->kernel->activate(l->activation, l->b_in + neuron + j, hidden + r * STRIDE + j,
+                                        smaller(panel, neurons - j));
+        }
+    }
+}
+
+/* The same block's part of the columns of panels first … end of y. */
+static void leave(const ffl_layer *l, const packed *p, size_t neuron, size_t first, size_t end,
+                  const float *hidden, size_t rows, float *y, size_t ldy)
+{
+    const size_t panel = p->kernel->panel, neurons = smaller(DEPTH, l->neurons - neuron);
+    const float *b = p->w_out + neuron * divide_up(l->width_out, panel) * panel;
+    for (size_t j = first * panel; j < end * panel; j += panel)
+        multiply(p->kernel, hidden, rows, b + j * neurons, neurons, y + j, ldy,
+                 smaller(panel, l->width_out - j), neuron > 0);
+}
+
+static void add_bias(const ffl_layer *l, const packed *p, float *y, size_t ldy, size_t rows, size_t first,
+                     size_t end)
+{
+    for (size_t r = 0; l->b_out && first < end && r < rows; r++)
+        p->kernel->add(1.0f, l->b_out + first, y + r * ldy + first, end - first);
+}
+
+/* x [rows] as [width_in / DEPTH][rows][STRIDE] */
+static void copy_rows(const ffl_layer *l, const float *x, size_t ldx, size_t rows, float *copy)
+{
+    for (size_t k = 0; k < l->width_in; k += DEPTH)
+        for (size_t r = 0; r < rows; r++)
+            memcpy(copy + (k / DEPTH * rows + r) * STRIDE, x + r * ldx + k,
+                   smaller(DEPTH, l->width_in - k) * sizeof *x);
+}
+
+/* ---- Many tokens: each thread takes its own through all neurons ---- */
+
+static size_t copy_floats(const ffl_layer *l, size_t rows)
+{
+    return rows * STRIDE * divide_up(l->width_in, DEPTH);
+}
+
+static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx, float *y, size_t ldy,
+                 size_t tokens)
+{
+    const ffl_layer *l = plan->layer;
+    const packed *p = plan->state;
+    const size_t blocks = divide_up(tokens, ROWS), in_panels = DEPTH / p->kernel->panel,
+                 out_panels = divide_up(l->width_out, p->kernel->panel);
+    float *copy = scratch, *hidden = copy + copy_floats(l, smaller(ROWS, plan->max_tokens));
+    for (size_t b = 0, first = 0; b < blocks; b++) {
+        const size_t end = tokens * (b + 1) / blocks, rows = end - first;
+        copy_rows(l, x + first * ldx, ldx, rows, copy);
+        for (size_t n = 0; n < l->neurons; n += DEPTH) {
+            const size_t panels = divide_up(smaller(DEPTH, l->neurons - n), p->kernel->panel);
+            enter(l, p, n, 0, smaller(in_panels, panels), copy, rows, hidden);
+            leave(l, p, n, 0, out_panels, hidden, rows, y + first * ldy, ldy);
+        }
+        add_bias(l, p, y + first * ldy, ldy, rows, 0, l->width_out);
+        first = end;
+    }
+}
+
+/* ---- Few tokens: the threads share the weights. First each takes some neurons, then some columns of y, so
+ * every sum is still one thread's, in the same order. ---- */
+
+typedef struct shared {
+    const ffl_plan *plan;
+    const ffl_exec *exec;
+    const float *x;
+    float *y;
+    size_t ldx, ldy, rows;
+    float *copy, *hidden; /* hidden [neurons / DEPTH][rows][STRIDE] */
+} shared;
+
+static void enter_part(void *work, int member, int members)
+{
+    const shared *s = work;
+    const ffl_layer *l = s->plan->layer;
+    const packed *p = s->plan->state;
+    const size_t panel = p->kernel->panel, per_block = DEPTH / panel, panels = divide_up(l->neurons, panel);
+    const size_t end = panels * ((size_t)member + 1) / (size_t)members;
+    for (size_t i = panels * (size_t)member / (size_t)members; i < end;) {
+        const size_t block = i / per_block, stop = smaller(end, (block + 1) * per_block);
+        enter(l, p, block * DEPTH, i - block * per_block, stop - block * per_block, s->copy, s->rows,
+              s->hidden + block * s->rows * STRIDE);
+        i = stop;
+    }
+}
+
+static void leave_part(void *work, int member, int members)
+{
+    const shared *s = work;
+    const ffl_layer *l = s->plan->layer;
+    const packed *p = s->plan->state;
+    const size_t panel = p->kernel->panel, panels = divide_up(l->width_out, panel);
+    const size_t first = panels * (size_t)member / (size_t)members;
+    const size_t end = panels * ((size_t)member + 1) / (size_t)members;
+    for (size_t n = 0; n < l->neurons; n += DEPTH)
+        leave(l, p, n, first, end, s->hidden + n / DEPTH * s->rows * STRIDE, s->rows, s->y, s->ldy);
+    add_bias(l, p, s->y, s->ldy, s->rows, first * panel, smaller(end * panel, l->width_out));
+}
+
+static size_t hidden_floats(const ffl_layer *l, size_t rows)
+{
+    return rows * STRIDE * divide_up(l->neurons, DEPTH);
+}
+
+static void run_shared(const ffl_plan *plan, const ffl_exec *exec, int members, const float *x, size_t ldx,
+                       float *y, size_t ldy, size_t tokens)
+{
+    shared s = {.plan = plan, .exec = exec, .ldx = ldx, .ldy = ldy, .copy = exec->scratch};
+    s.hidden = s.copy + copy_floats(plan->layer, smaller(ROWS, plan->max_tokens));
+    const size_t blocks = divide_up(tokens, ROWS);
+    for (size_t b = 0, first = 0; b < blocks; b++) {
+        const size_t end = tokens * (b + 1) / blocks;
+        s.x = x + first * ldx, s.y = y + first * ldy, s.rows = end - first;
+        copy_rows(plan->layer, s.x, ldx, s.rows, s.copy);
+        ffl_team_run(members, enter_part, &s);
+        ffl_team_run(members, leave_part, &s);
+        first = end;
+    }
+}
+
+ffl_status ffl_tiled_run(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
+                         size_t ldy, size_t tokens)
+{
+    const ffl_layer *l = plan->layer;
+    const double each = (double)l->neurons * (double)(l->width_in + l->width_out);
+    const double worth = each * (double)(tokens < GRAIN_TOKENS ? GRAIN_TOKENS : tokens) / GRAIN;
+    const int members = worth < exec->threads ? (int)worth : exec->threads;
+    if (members > 1 && tokens < (size_t)members * (ROWS / 2)) {
+        run_shared(plan, exec, members, x, ldx, y, ldy, tokens);
+        return FFL_OK;
+    }
+    const double grain = GRAIN / each + 1;
+    return ffl_team_rows(plan, exec, grain < (double)tokens ? (size_t)grain : tokens, part, x, ldx, y, ldy,
+                         tokens);
+}
+
+/* ---- Packing ---- */
+
+void ffl_tiled_release(ffl_plan *plan)
+{
+    packed *p = plan->state;
+    ffl_free(p->w_in);
+    ffl_free(p->w_out);
+    ffl_free(p);
+}
+
+/* Columns beyond the matrix stay zero, as ffl_alloc made them. */
+static void pack(const ffl_layer *l, size_t panel, packed *p)
+{
+    float *in = p->w_in, *out = p->w_out;
+    for (size_t n = 0; n < l->neurons; n += DEPTH) {
+        const size_t neurons = smaller(DEPTH, l->neurons - n);
+        for (size_t k = 0; k < l->width_in; k += DEPTH) {
+            const size_t depth = smaller(DEPTH, l->width_in - k);
+            for (size_t j = 0; j < neurons; j += panel, in += depth * panel)
+                for (size_t i = 0; i < smaller(panel, neurons - j); i++)
+                    for (size_t d = 0; d < depth; d++)
+                        in[d * panel + i] = l->w_in[(n + j + i) * l->width_in + k + d];
+        }
+        for (size_t j = 0; j < l->width_out; j += panel, out += neurons * panel)
+            for (size_t d = 0; d < neurons; d++)
+                memcpy(out + d * panel, l->w_out + (n + d) * l->width_out + j,
+                       smaller(panel, l->width_out - j) * sizeof *out);
+    }
+}
+
+ffl_status ffl_tiled_prepare(const ffl_tiled *kernel, const ffl_layer *layer, ffl_plan *plan)
+{
+    /* DEPTH is a multiple of panel: only the last block of neurons has a padded panel. */
+    const size_t in = divide_up(layer->neurons, kernel->panel) * kernel->panel * layer->width_in;
+    const size_t out = divide_up(layer->width_out, kernel->panel) * kernel->panel * layer->neurons;
+    packed *p = plan->state = ffl_alloc(sizeof *p);
+    if (!p)
+        return FFL_NO_MEMORY;
+    p->kernel = kernel;
+    p->w_in = ffl_alloc_array(in, sizeof *p->w_in);
+    p->w_out = ffl_alloc_array(out, sizeof *p->w_out);
+    if (!p->w_in || !p->w_out) {
+        ffl_tiled_release(plan);
+        return FFL_NO_MEMORY;
+    }
+    pack(layer, kernel->panel, p);
+    plan->packed_bytes = (in + out) * sizeof(float);
+    /* One share per thread for many tokens; all of them together for few. */
+    const size_t rows = smaller(ROWS, plan->max_tokens),
+                 threads = (size_t)(plan->threads > 1 ? plan->threads : 1);
+    const size_t alone = copy_floats(layer, rows) + rows * STRIDE;
+    const size_t together = copy_floats(layer, rows) + hidden_floats(layer, rows);
+    const size_t share = threads > 1 ? divide_up(together, threads) : alone;
+    ffl_team_scratch(plan, (share > alone ? share : alone) * sizeof(float));
+    return FFL_OK;
+}

@@ -1,0 +1,56 @@
+/*
+ * The dense layer as two register-tiled products with the activation between them: everything but the tiles
+ * themselves, which a variant brings for its instruction set. Blocking after Goto and van de Geijn, ACM TOMS
+ * 34(3), 2008.
+ *
+ * A block of tokens passes through FFL_TILED_DEPTH neurons at a time: hidden = x·w_inᵀ, activation,
+ * y += hidden·w_out. The block's x, its hidden values and the next panels of weights live in L2, so the
+ * weights come from memory once per block. They are packed in exactly the order of use: the next panel is
+ * always the next address, and each tile prefetches its share of it.
+ *
+ * Every output element is one sum whose order depends on the layer alone: a row's bits do not change with its
+ * batch, its place there, or the number of threads.
+ */
+#ifndef FFL_KERNELS_TILED_H
+#define FFL_KERNELS_TILED_H
+
+#include "kernels/variant.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    FFL_TILED_DEPTH = 384,                   /* k per step */
+    FFL_TILED_STRIDE = FFL_TILED_DEPTH + 16, /* of a's rows, in floats: an odd number of cache lines keeps the
+                                              * rows of a tile out of one another's cache sets, and a constant
+                                              * makes their addresses immediate offsets */
+    FFL_TILED_ROWS = 128                     /* tokens per pass over the weights */
+};
+
+/*
+ * One tile of c [rows][ldc], `columns` wide, = or += a [rows][FFL_TILED_STRIDE] · b [depth][panel]. b is
+ * 64-byte aligned; columns from `columns` up are not touched in c. With every second k, `next` is prefetched
+ * towards L2 and advanced by next_step bytes.
+ */
+typedef void ffl_tile_function(const float *a, const float *b, size_t depth, float *c, size_t ldc,
+                               size_t columns, bool add, const char *next, size_t next_step);
+
+typedef struct ffl_tiled {
+    size_t rows, panel;              /* of a full tile; panel columns are a multiple of 16 */
+    ffl_tile_function *const *tiles; /* by number of rows, 1 … rows */
+    /* z[i] = act(z[i] + bias[i]); y[i] += g·w[i]: as in simd/scalar.h */
+    void (*activate)(ffl_activation activation, const float *bias, float *z, size_t n);
+    void (*add)(float g, const float *w, float *y, size_t n);
+} ffl_tiled;
+
+/* For a variant's entries of the same names; `kernel` must outlive the plan. */
+ffl_status ffl_tiled_prepare(const ffl_tiled *kernel, const ffl_layer *layer, ffl_plan *plan);
+ffl_status ffl_tiled_run(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
+                         size_t ldy, size_t tokens);
+void ffl_tiled_release(ffl_plan *plan);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
