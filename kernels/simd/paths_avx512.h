@@ -1,0 +1,57 @@
+/*
+ * The output product of tokens that share a path: y[token] += Σ_r g[r]·w[r] over the rows of the shared path,
+ * which stay in registers, and over the rows below it, which every token has of its own. One block of 64
+ * columns at a time; per token and row one broadcast and four FMAs, y is read and written once.
+ */
+#ifndef FFL_KERNELS_SIMD_PATHS_AVX512_H
+#define FFL_KERNELS_SIMD_PATHS_AVX512_H
+
+#include "kernels/simd/avx512.h"
+#include <stdint.h>
+
+enum { FFL_PATH_COLUMNS = 64, FFL_PATH_ROWS_MAX = 6 };
+
+typedef struct ffl_path_run {
+    const float *const *w; /* the shared rows, 64 columns each */
+    const float *g;        /* [count][ldg]: activations, shared rows first */
+    size_t ldg;
+    const uint32_t *token; /* [count]: rows of y */
+    size_t count;
+    float *y; /* [..][64] */
+    /* Rows below: `deep` of them; the last one has index leaf[i], the one above it (leaf[i] - 1) / 2 … */
+    const float *tree; /* [nodes][64] */
+    const uint32_t *leaf;
+    size_t deep;
+} ffl_path_run;
+
+static inline __attribute__((always_inline)) void ffl_path_outputs(const size_t rows, const bool deep,
+                                                                   const ffl_path_run *p)
+{
+    __m512 w[FFL_PATH_ROWS_MAX][4];
+    const float *g = p->g;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < 4; j++)
+            w[r][j] = _mm512_load_ps(p->w[r] + 16 * j);
+    for (size_t i = 0; i < p->count; i++, g += p->ldg) {
+        float *y = p->y + (size_t)p->token[i] * FFL_PATH_COLUMNS;
+        __m512 sum[4];
+        for (size_t j = 0; j < 4; j++)
+            sum[j] = _mm512_load_ps(y + 16 * j);
+        for (size_t r = 0; r < rows; r++) {
+            const __m512 v = _mm512_set1_ps(g[r]);
+            for (size_t j = 0; j < 4; j++)
+                sum[j] = _mm512_fmadd_ps(v, w[r][j], sum[j]);
+        }
+        for (size_t d = 0; deep && d < p->deep; d++) {
+            const float *row =
+                p->tree + ((((size_t)p->leaf[i] + 1) >> (p->deep - 1 - d)) - 1) * FFL_PATH_COLUMNS;
+            const __m512 v = _mm512_set1_ps(g[rows + d]);
+            for (size_t j = 0; j < 4; j++)
+                sum[j] = _mm512_fmadd_ps(v, _mm512_load_ps(row + 16 * j), sum[j]);
+        }
+        for (size_t j = 0; j < 4; j++)
+            _mm512_store_ps(y + 16 * j, sum[j]);
+    }
+}
+
+#endif
