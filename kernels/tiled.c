@@ -3,7 +3,7 @@
 #include "kernels/team.h"
 #include <string.h>
 
-enum { DEPTH = FFL_TILED_DEPTH, STRIDE = FFL_TILED_STRIDE, ROWS = FFL_TILED_ROWS };
+enum { DEPTH = FFL_TILED_DEPTH, STRIDE = FFL_TILED_STRIDE, ROWS = FFL_TILED_ROWS, PANEL = FFL_TILED_PANEL };
 
 /* Multiplications below which a further thread costs more than it saves; so few tokens count as this many,
  * for then it is the weights' way from memory that takes the time. */
@@ -11,8 +11,8 @@ enum { GRAIN = 4 << 20, GRAIN_TOKENS = 20 };
 
 typedef struct packed {
     const ffl_tiled *kernel;
-    float *w_in;  /* [neurons / DEPTH][width_in / DEPTH][DEPTH / panel] panels of [k][panel] */
-    float *w_out; /* [neurons / DEPTH][width_out / panel] panels of [k][panel] */
+    float *w_in;  /* [neurons / DEPTH][width_in / DEPTH][DEPTH / PANEL] panels of [k][PANEL] */
+    float *w_out; /* [neurons / DEPTH][width_out / PANEL] panels of [k][PANEL] */
 } packed;
 
 static size_t smaller(size_t a, size_t b)
@@ -27,18 +27,20 @@ static size_t divide_up(size_t a, size_t b)
 
 /* ---- Products ---- */
 
-/* c [rows][ldc] = or += a [rows][STRIDE] · one panel, in tiles of equal height. */
-static void multiply(const ffl_tiled *kernel, const float *a, size_t rows, const float *panel, size_t depth,
+/* c [rows][ldc] = or += a [rows][STRIDE] · `columns` columns of b, in tiles of equal height. */
+static void multiply(const ffl_tiled *kernel, const float *a, size_t rows, const float *b, size_t depth,
                      float *c, size_t ldc, size_t columns, bool add)
 {
     const size_t count = divide_up(rows, kernel->rows);
-    /* The tiles share the prefetching of the next panel. */
-    const size_t step = divide_up(2 * kernel->panel * sizeof *panel, count);
-    const char *next = (const char *)(panel + depth * kernel->panel);
+    const size_t floats = divide_up(columns, PANEL) * PANEL * depth;
+    /* The tiles share the prefetching of what follows; a single one is all there is time for. */
+    const size_t step = divide_up(floats * sizeof *b, count * divide_up(depth, 2));
+    const char *next = count > 1 ? (const char *)(b + floats) : NULL;
     for (size_t t = 0, first = 0; t < count; t++) {
         const size_t end = rows * (t + 1) / count;
-        kernel->tiles[end - first](a + first * STRIDE, panel, depth, c + first * ldc, ldc, columns, add,
-                                   next + t * step * (depth / 2), step);
+        kernel->tiles[end - first](a + first * STRIDE, b, depth, c + first * ldc, ldc, columns, add, next,
+                                   step);
+        next += count > 1 ? step * (depth / 2) : 0;
         first = end;
     }
 }
@@ -47,19 +49,20 @@ static void multiply(const ffl_tiled *kernel, const float *a, size_t rows, const
 static void enter(const ffl_layer *l, const packed *p, size_t neuron, size_t first, size_t end,
                   const float *copy, size_t rows, float *hidden)
 {
-    const size_t panel = p->kernel->panel, neurons = smaller(DEPTH, l->neurons - neuron);
-    const size_t width = divide_up(neurons, panel) * panel; /* as packed */
+    const size_t neurons = smaller(DEPTH, l->neurons - neuron), width = divide_up(neurons, PANEL) * PANEL;
+    const size_t step = p->kernel->panels * PANEL, last = smaller(neurons, end * PANEL);
     for (size_t k = 0; k < l->width_in; k += DEPTH) {
         const size_t depth = smaller(DEPTH, l->width_in - k);
         /* Only the last block of neurons can have a padded panel. */
         const float *b = p->w_in + neuron * l->width_in + k * width;
-        for (size_t j = first * panel; j < end * panel; j += panel) {
+        for (size_t j = first * PANEL; j < last; j += step) {
+            const size_t columns = smaller(step, last - j);
             multiply(p->kernel, copy + k / DEPTH * rows * STRIDE, rows, b + j * depth, depth, hidden + j,
-                     STRIDE, smaller(panel, neurons - j), k > 0);
+                     STRIDE, columns, k > 0);
             if (k + depth == l->width_in)
                 for (size_t r = 0; r < rows; r++)
                     p->kernel->activate(l->activation, l->b_in + neuron + j, hidden + r * STRIDE + j,
-                                        smaller(panel, neurons - j));
+                                        columns);
         }
     }
 }
@@ -68,11 +71,12 @@ static void enter(const ffl_layer *l, const packed *p, size_t neuron, size_t fir
 static void leave(const ffl_layer *l, const packed *p, size_t neuron, size_t first, size_t end,
                   const float *hidden, size_t rows, float *y, size_t ldy)
 {
-    const size_t panel = p->kernel->panel, neurons = smaller(DEPTH, l->neurons - neuron);
-    const float *b = p->w_out + neuron * divide_up(l->width_out, panel) * panel;
-    for (size_t j = first * panel; j < end * panel; j += panel)
-        multiply(p->kernel, hidden, rows, b + j * neurons, neurons, y + j, ldy,
-                 smaller(panel, l->width_out - j), neuron > 0);
+    const size_t neurons = smaller(DEPTH, l->neurons - neuron);
+    const size_t step = p->kernel->panels * PANEL, last = smaller(l->width_out, end * PANEL);
+    const float *b = p->w_out + neuron * divide_up(l->width_out, PANEL) * PANEL;
+    for (size_t j = first * PANEL; j < last; j += step)
+        multiply(p->kernel, hidden, rows, b + j * neurons, neurons, y + j, ldy, smaller(step, last - j),
+                 neuron > 0);
 }
 
 static void add_bias(const ffl_layer *l, const packed *p, float *y, size_t ldy, size_t rows, size_t first,
@@ -103,16 +107,14 @@ static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx
 {
     const ffl_layer *l = plan->layer;
     const packed *p = plan->state;
-    const size_t blocks = divide_up(tokens, ROWS), in_panels = DEPTH / p->kernel->panel,
-                 out_panels = divide_up(l->width_out, p->kernel->panel);
+    const size_t blocks = divide_up(tokens, ROWS), panels = divide_up(l->width_out, PANEL);
     float *copy = scratch, *hidden = copy + copy_floats(l, smaller(ROWS, plan->max_tokens));
     for (size_t b = 0, first = 0; b < blocks; b++) {
         const size_t end = tokens * (b + 1) / blocks, rows = end - first;
         copy_rows(l, x + first * ldx, ldx, rows, copy);
         for (size_t n = 0; n < l->neurons; n += DEPTH) {
-            const size_t panels = divide_up(smaller(DEPTH, l->neurons - n), p->kernel->panel);
-            enter(l, p, n, 0, smaller(in_panels, panels), copy, rows, hidden);
-            leave(l, p, n, 0, out_panels, hidden, rows, y + first * ldy, ldy);
+            enter(l, p, n, 0, DEPTH / PANEL, copy, rows, hidden);
+            leave(l, p, n, 0, panels, hidden, rows, y + first * ldy, ldy);
         }
         add_bias(l, p, y + first * ldy, ldy, rows, 0, l->width_out);
         first = end;
@@ -136,7 +138,7 @@ static void enter_part(void *work, int member, int members)
     const shared *s = work;
     const ffl_layer *l = s->plan->layer;
     const packed *p = s->plan->state;
-    const size_t panel = p->kernel->panel, per_block = DEPTH / panel, panels = divide_up(l->neurons, panel);
+    const size_t per_block = DEPTH / PANEL, panels = divide_up(l->neurons, PANEL);
     const size_t end = panels * ((size_t)member + 1) / (size_t)members;
     for (size_t i = panels * (size_t)member / (size_t)members; i < end;) {
         const size_t block = i / per_block, stop = smaller(end, (block + 1) * per_block);
@@ -151,12 +153,12 @@ static void leave_part(void *work, int member, int members)
     const shared *s = work;
     const ffl_layer *l = s->plan->layer;
     const packed *p = s->plan->state;
-    const size_t panel = p->kernel->panel, panels = divide_up(l->width_out, panel);
+    const size_t panels = divide_up(l->width_out, PANEL);
     const size_t first = panels * (size_t)member / (size_t)members;
     const size_t end = panels * ((size_t)member + 1) / (size_t)members;
     for (size_t n = 0; n < l->neurons; n += DEPTH)
         leave(l, p, n, first, end, s->hidden + n / DEPTH * s->rows * STRIDE, s->rows, s->y, s->ldy);
-    add_bias(l, p, s->y, s->ldy, s->rows, first * panel, smaller(end * panel, l->width_out));
+    add_bias(l, p, s->y, s->ldy, s->rows, first * PANEL, smaller(end * PANEL, l->width_out));
 }
 
 static size_t hidden_floats(const ffl_layer *l, size_t rows)
@@ -207,30 +209,30 @@ void ffl_tiled_release(ffl_plan *plan)
 }
 
 /* Columns beyond the matrix stay zero, as ffl_alloc made them. */
-static void pack(const ffl_layer *l, size_t panel, packed *p)
+static void pack(const ffl_layer *l, packed *p)
 {
     float *in = p->w_in, *out = p->w_out;
     for (size_t n = 0; n < l->neurons; n += DEPTH) {
         const size_t neurons = smaller(DEPTH, l->neurons - n);
         for (size_t k = 0; k < l->width_in; k += DEPTH) {
             const size_t depth = smaller(DEPTH, l->width_in - k);
-            for (size_t j = 0; j < neurons; j += panel, in += depth * panel)
-                for (size_t i = 0; i < smaller(panel, neurons - j); i++)
+            for (size_t j = 0; j < neurons; j += PANEL, in += depth * PANEL)
+                for (size_t i = 0; i < smaller(PANEL, neurons - j); i++)
                     for (size_t d = 0; d < depth; d++)
-                        in[d * panel + i] = l->w_in[(n + j + i) * l->width_in + k + d];
+                        in[d * PANEL + i] = l->w_in[(n + j + i) * l->width_in + k + d];
         }
-        for (size_t j = 0; j < l->width_out; j += panel, out += neurons * panel)
+        for (size_t j = 0; j < l->width_out; j += PANEL, out += neurons * PANEL)
             for (size_t d = 0; d < neurons; d++)
-                memcpy(out + d * panel, l->w_out + (n + d) * l->width_out + j,
-                       smaller(panel, l->width_out - j) * sizeof *out);
+                memcpy(out + d * PANEL, l->w_out + (n + d) * l->width_out + j,
+                       smaller(PANEL, l->width_out - j) * sizeof *out);
     }
 }
 
 ffl_status ffl_tiled_prepare(const ffl_tiled *kernel, const ffl_layer *layer, ffl_plan *plan)
 {
-    /* DEPTH is a multiple of panel: only the last block of neurons has a padded panel. */
-    const size_t in = divide_up(layer->neurons, kernel->panel) * kernel->panel * layer->width_in;
-    const size_t out = divide_up(layer->width_out, kernel->panel) * kernel->panel * layer->neurons;
+    /* DEPTH is a multiple of PANEL: only the last block of neurons has a padded panel. */
+    const size_t in = divide_up(layer->neurons, PANEL) * PANEL * layer->width_in;
+    const size_t out = divide_up(layer->width_out, PANEL) * PANEL * layer->neurons;
     packed *p = plan->state = ffl_alloc(sizeof *p);
     if (!p)
         return FFL_NO_MEMORY;
@@ -241,7 +243,7 @@ ffl_status ffl_tiled_prepare(const ffl_tiled *kernel, const ffl_layer *layer, ff
         ffl_tiled_release(plan);
         return FFL_NO_MEMORY;
     }
-    pack(layer, kernel->panel, p);
+    pack(layer, p);
     plan->packed_bytes = (in + out) * sizeof(float);
     /* One share per thread for many tokens; all of them together for few. */
     const size_t rows = smaller(ROWS, plan->max_tokens),

@@ -25,19 +25,23 @@ enum {
     FFL_TILED_STRIDE = FFL_TILED_DEPTH + 16, /* of a's rows, in floats: an odd number of cache lines keeps the
                                               * rows of a tile out of one another's cache sets, and a constant
                                               * makes their addresses immediate offsets */
+    FFL_TILED_PANEL = 16,                    /* columns of packed weights that lie together: a cache line */
+    FFL_TILED_AHEAD = 32,                    /* k: half a page of each panel */
     FFL_TILED_ROWS = 128                     /* tokens per pass over the weights */
 };
 
 /*
- * One tile of c [rows][ldc], `columns` wide, = or += a [rows][FFL_TILED_STRIDE] · b [depth][panel]. b is
- * 64-byte aligned; columns from `columns` up are not touched in c. With every second k, `next` is prefetched
- * towards L2 and advanced by next_step bytes.
+ * One tile of c [rows][ldc], `columns` wide, = or += a [rows][FFL_TILED_STRIDE] · b, which is one panel
+ * [depth] [FFL_TILED_PANEL] after the other, 64-byte aligned. Columns from `columns` up are not touched in c.
+ * With every second k, next_step bytes from `next` on are prefetched towards L2: where the panels after these
+ * begin. NULL: this tile is the only one that uses b, and had better fetch b's own lines FFL_TILED_AHEAD k
+ * ahead.
  */
 typedef void ffl_tile_function(const float *a, const float *b, size_t depth, float *c, size_t ldc,
                                size_t columns, bool add, const char *next, size_t next_step);
 
 typedef struct ffl_tiled {
-    size_t rows, panel;              /* of a full tile; panel columns are a multiple of 16 */
+    size_t rows, panels;             /* of a full tile */
     ffl_tile_function *const *tiles; /* by number of rows, 1 … rows */
     /* z[i] = act(z[i] + bias[i]); y[i] += g·w[i]: as in simd/scalar.h */
     void (*activate)(ffl_activation activation, const float *bias, float *z, size_t n);

@@ -5,7 +5,7 @@
 #include "kernels/simd/avx2.h"
 #include "kernels/tiled.h"
 
-enum { TILE = 6, VECTORS = 2, PANEL = 8 * VECTORS };
+enum { TILE = 6, VECTORS = 2, PANEL = FFL_TILED_PANEL, AHEAD = FFL_TILED_AHEAD * PANEL };
 
 static inline __attribute__((always_inline)) void step(const size_t m, const float *a, const float *b,
                                                        __m256 sum[TILE][VECTORS])
@@ -32,13 +32,16 @@ static inline __attribute__((always_inline)) void tile(const size_t m, const flo
             _mm_prefetch((const char *)(c + i * ldc), _MM_HINT_T0);
     }
     size_t k = 0;
-    for (; k + 2 <= depth; k += 2, a += 2, b += 2 * PANEL, next += next_step) {
-        _mm_prefetch(next, _MM_HINT_T1);
+    if (next)
+        for (; k + 2 <= depth; k += 2, a += 2, b += 2 * PANEL, next += next_step) {
+            _mm_prefetch(next, _MM_HINT_T1);
+            step(m, a, b, sum);
+            step(m, a + 1, b + PANEL, sum);
+        }
+    for (; k < depth; k++, a++, b += PANEL) {
+        _mm_prefetch((const char *)(b + AHEAD), _MM_HINT_T0);
         step(m, a, b, sum);
-        step(m, a + 1, b + PANEL, sum);
     }
-    if (k < depth)
-        step(m, a, b, sum);
     const __m256i low = ffl_lanes_avx2(columns < 8 ? columns : 8);
     const __m256i high = ffl_lanes_avx2(columns < 8 ? 0 : columns - 8);
 #pragma GCC unroll 6
@@ -78,7 +81,7 @@ static void activate(ffl_activation activation, const float *bias, float *z, siz
 }
 
 static const ffl_tiled kernel = {
-    .rows = TILE, .panel = PANEL, .tiles = tiles, .activate = activate, .add = ffl_axpy_avx2};
+    .rows = TILE, .panels = 1, .tiles = tiles, .activate = activate, .add = ffl_axpy_avx2};
 
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
 {

@@ -8,41 +8,50 @@
 #include "kernels/simd/avx512.h"
 #include "kernels/tiled.h"
 
-enum { TILE = 8, VECTORS = 3, PANEL = 16 * VECTORS };
+enum { TILE = 8, VECTORS = 3, PANEL = FFL_TILED_PANEL, AHEAD = FFL_TILED_AHEAD * PANEL };
 
-static inline __attribute__((always_inline)) void step(const size_t m, const float *a, const float *b,
+static inline __attribute__((always_inline)) void step(const size_t m, const float *a, const float *b0,
+                                                       const float *b1, const float *b2,
                                                        __m512 sum[TILE][VECTORS])
 {
-    const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16), b2 = _mm512_load_ps(b + 32);
+    const __m512 v0 = _mm512_load_ps(b0), v1 = _mm512_load_ps(b1), v2 = _mm512_load_ps(b2);
 #pragma GCC unroll 8
     for (size_t i = 0; i < m; i++) {
         const __m512 v = _mm512_set1_ps(a[i * FFL_TILED_STRIDE]);
-        sum[i][0] = _mm512_fmadd_ps(v, b0, sum[i][0]);
-        sum[i][1] = _mm512_fmadd_ps(v, b1, sum[i][1]);
-        sum[i][2] = _mm512_fmadd_ps(v, b2, sum[i][2]);
+        sum[i][0] = _mm512_fmadd_ps(v, v0, sum[i][0]);
+        sum[i][1] = _mm512_fmadd_ps(v, v1, sum[i][1]);
+        sum[i][2] = _mm512_fmadd_ps(v, v2, sum[i][2]);
     }
 }
 
 /* c is fetched while the sums grow from zero, and added at the end. */
-static inline __attribute__((always_inline)) void tile(const size_t m, const float *a, const float *b,
+static inline __attribute__((always_inline)) void tile(const size_t m, const float *a, const float *b0,
                                                        size_t depth, float *c, size_t ldc, size_t columns,
                                                        bool add, const char *next, size_t next_step)
 {
+    /* Where fewer panels are left, the first one takes the others' places, and their sums are dropped. */
+    const float *b1 = columns > PANEL ? b0 + depth * PANEL : b0;
+    const float *b2 = columns > 2 * PANEL ? b1 + depth * PANEL : b0;
     __m512 sum[TILE][VECTORS];
 #pragma GCC unroll 8
     for (size_t i = 0; i < m; i++) {
         sum[i][0] = sum[i][1] = sum[i][2] = _mm512_setzero_ps();
-        for (size_t v = 0; add && 16 * v < columns; v++)
-            _mm_prefetch((const char *)(c + i * ldc + 16 * v), _MM_HINT_T0);
+        for (size_t j = 0; add && j < columns; j += 16)
+            _mm_prefetch((const char *)(c + i * ldc + j), _MM_HINT_T0);
     }
     size_t k = 0;
-    for (; k + 2 <= depth; k += 2, a += 2, b += 2 * PANEL, next += next_step) {
-        _mm_prefetch(next, _MM_HINT_T1);
-        step(m, a, b, sum);
-        step(m, a + 1, b + PANEL, sum);
+    if (next)
+        for (; k + 2 <= depth; k += 2, a += 2, next += next_step) {
+            _mm_prefetch(next, _MM_HINT_T1);
+            step(m, a, b0 + k * PANEL, b1 + k * PANEL, b2 + k * PANEL, sum);
+            step(m, a + 1, b0 + (k + 1) * PANEL, b1 + (k + 1) * PANEL, b2 + (k + 1) * PANEL, sum);
+        }
+    for (; k < depth; k++, a++) {
+        _mm_prefetch((const char *)(b0 + k * PANEL + AHEAD), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b1 + k * PANEL + AHEAD), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b2 + k * PANEL + AHEAD), _MM_HINT_T0);
+        step(m, a, b0 + k * PANEL, b1 + k * PANEL, b2 + k * PANEL, sum);
     }
-    if (k < depth)
-        step(m, a, b, sum);
     __mmask16 mask[VECTORS];
     for (size_t v = 0; v < VECTORS; v++)
         mask[v] = columns >= 16 * (v + 1) ? (__mmask16)0xffff
@@ -86,8 +95,12 @@ static void activate(ffl_activation activation, const float *bias, float *z, siz
     }
 }
 
-static const ffl_tiled kernel = {
-    .rows = TILE, .panel = PANEL, .tiles = tiles, .activate = activate, .add = ffl_axpy_avx512};
+static const ffl_tiled kernel = {.rows = TILE,
+                                 .panels = VECTORS,
+
+                                 .tiles = tiles,
+                                 .activate = activate,
+                                 .add = ffl_axpy_avx512};
 
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
 {
