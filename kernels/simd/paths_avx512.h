@@ -17,7 +17,9 @@ typedef struct ffl_path_run {
     size_t ldg;
     const uint32_t *token; /* [count]: rows of y */
     size_t count;
-    float *y; /* [..][64] */
+    const float *from; /* [..][64]: sums so far; NULL: zeros */
+    float *to;         /* [..][ldto]: sums from here on */
+    size_t ldto;
     /* Rows below: `deep` of them; the last one has index leaf[i], the one above it (leaf[i] - 1) / 2 … */
     const float *tree; /* [nodes][64] */
     const uint32_t *leaf;
@@ -25,32 +27,35 @@ typedef struct ffl_path_run {
 } ffl_path_run;
 
 static inline __attribute__((always_inline)) void ffl_path_outputs(const size_t rows, const bool deep,
-                                                                   const ffl_path_run *p)
+                                                                   const ffl_path_run *run)
 {
+    const ffl_path_run p = *run; /* so that stores cannot change it */
+    const float *g = p.g;
     __m512 w[FFL_PATH_ROWS_MAX][4];
-    const float *g = p->g;
     for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < 4; j++)
-            w[r][j] = _mm512_load_ps(p->w[r] + 16 * j);
-    for (size_t i = 0; i < p->count; i++, g += p->ldg) {
-        float *y = p->y + (size_t)p->token[i] * FFL_PATH_COLUMNS;
+            w[r][j] = _mm512_load_ps(p.w[r] + 16 * j);
+    for (size_t i = 0; i < p.count; i++, g += p.ldg) {
+        const size_t token = p.token[i];
+        const float *from = p.from + token * FFL_PATH_COLUMNS;
+        float *to = p.to + token * p.ldto;
         __m512 sum[4];
         for (size_t j = 0; j < 4; j++)
-            sum[j] = _mm512_load_ps(y + 16 * j);
+            sum[j] = p.from ? _mm512_load_ps(from + 16 * j) : _mm512_setzero_ps();
         for (size_t r = 0; r < rows; r++) {
             const __m512 v = _mm512_set1_ps(g[r]);
             for (size_t j = 0; j < 4; j++)
                 sum[j] = _mm512_fmadd_ps(v, w[r][j], sum[j]);
         }
-        for (size_t d = 0; deep && d < p->deep; d++) {
-            const float *row =
-                p->tree + ((((size_t)p->leaf[i] + 1) >> (p->deep - 1 - d)) - 1) * FFL_PATH_COLUMNS;
+        for (size_t d = 0; deep && d < p.deep; d++) {
+            const size_t node = (((size_t)p.leaf[i] + 1) >> (p.deep - 1 - d)) - 1;
+            const float *row = p.tree + node * FFL_PATH_COLUMNS;
             const __m512 v = _mm512_set1_ps(g[rows + d]);
             for (size_t j = 0; j < 4; j++)
                 sum[j] = _mm512_fmadd_ps(v, _mm512_load_ps(row + 16 * j), sum[j]);
         }
         for (size_t j = 0; j < 4; j++)
-            _mm512_store_ps(y + 16 * j, sum[j]);
+            _mm512_storeu_ps(to + 16 * j, sum[j]);
     }
 }
 
