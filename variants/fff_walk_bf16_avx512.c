@@ -41,16 +41,10 @@ static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float 
     return FFL_OK;
 }
 
-static float pack(const float *w, size_t n, char *out)
-{
-    ffl_bf16_pack(w, n, out);
-    return 1.0f;
-}
-
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
 {
     (void)machine;
-    return ffl_packed_prepare(layer, plan, pack, FFL_BF16_BLOCK_BYTES);
+    return ffl_packed_prepare(layer, plan, ffl_bf16_pack, FFL_BF16_BLOCK_BYTES, false);
 }
 
 #define CONTRACT                                                                                             \

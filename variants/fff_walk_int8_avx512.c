@@ -44,7 +44,7 @@ static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float 
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
 {
     (void)machine;
-    return ffl_packed_prepare(layer, plan, ffl_int8_pack, FFL_INT8_BLOCK_BYTES);
+    return ffl_packed_prepare(layer, plan, ffl_int8_pack, FFL_INT8_BLOCK_BYTES, false);
 }
 
 #define CONTRACT                                                                                             \

@@ -28,8 +28,8 @@ static inline __m512i ffl_bf16_round_avx512(__m512 v)
     return _mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fff0000));
 }
 
-/* Packs `n` columns into ffl_packed_blocks(n) blocks. */
-static inline void ffl_bf16_pack(const float *w, size_t n, char *out)
+/* Packs `n` columns into ffl_packed_blocks(n) blocks. Returns the scale: there is none. */
+static inline float ffl_bf16_pack(const float *w, size_t n, char *out)
 {
     for (; n > 0; out += FFL_BF16_BLOCK_BYTES) {
         const size_t count = n < FFL_PACKED_BLOCK ? n : FFL_PACKED_BLOCK;
@@ -41,6 +41,7 @@ static inline void ffl_bf16_pack(const float *w, size_t n, char *out)
         w += count;
         n -= count;
     }
+    return 1.0f;
 }
 
 static inline __attribute__((always_inline)) void ffl_bf16_unpack(const char *block, __m512 *low,

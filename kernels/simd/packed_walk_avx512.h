@@ -12,9 +12,9 @@
 
 /* What prepare makes: plan->state. */
 typedef struct ffl_packed_weights {
-    char *rows;                  /* [neurons][stride]: w_in, w_out */
-    size_t stride, out_offset;   /* bytes */
-    float *scale_in, *scale_out; /* [neurons]; ones for formats without a scale */
+    char *in, *out;               /* row i of each is i times its stride further; one allocation, at in */
+    size_t in_stride, out_stride; /* bytes */
+    float *scale_in, *scale_out;  /* [neurons]; ones for formats without a scale */
 } ffl_packed_weights;
 
 /* Packs one row of n columns and returns its scale. */
@@ -23,32 +23,35 @@ typedef float ffl_pack(const float *w, size_t n, char *out);
 static inline void ffl_packed_release(ffl_plan *plan)
 {
     ffl_packed_weights *p = plan->state;
-    ffl_free(p->rows);
+    ffl_free(p->in);
     ffl_free(p->scale_in);
     ffl_free(p);
 }
 
+/* apart: all of w_in before all of w_out. */
 static inline ffl_status ffl_packed_prepare(const ffl_layer *l, ffl_plan *plan, ffl_pack *pack,
-                                            size_t block_bytes)
+                                            size_t block_bytes, bool apart)
 {
     ffl_packed_weights *p = plan->state = ffl_alloc(sizeof *p);
     if (!p)
         return FFL_NO_MEMORY;
-    p->out_offset = (ffl_packed_blocks(l->width_in) * block_bytes + 63) / 64 * 64;
-    p->stride = p->out_offset + (ffl_packed_blocks(l->width_out) * block_bytes + 63) / 64 * 64;
-    p->rows = ffl_alloc_array(l->neurons, p->stride);
+    const size_t in = (ffl_packed_blocks(l->width_in) * block_bytes + 63) / 64 * 64;
+    const size_t out = (ffl_packed_blocks(l->width_out) * block_bytes + 63) / 64 * 64;
+    p->in = ffl_alloc_array(l->neurons, in + out);
     p->scale_in = ffl_alloc_array(l->neurons, 2 * sizeof(float));
-    if (!p->rows || !p->scale_in) {
+    if (!p->in || !p->scale_in) {
         ffl_packed_release(plan);
         return FFL_NO_MEMORY;
     }
     p->scale_out = p->scale_in + l->neurons;
+    p->in_stride = apart ? in : in + out;
+    p->out_stride = apart ? out : in + out;
+    p->out = p->in + (apart ? l->neurons * in : in);
     for (size_t i = 0; i < l->neurons; i++) {
-        char *row = p->rows + i * p->stride;
-        p->scale_in[i] = pack(l->w_in + i * l->width_in, l->width_in, row);
-        p->scale_out[i] = pack(l->w_out + i * l->width_out, l->width_out, row + p->out_offset);
+        p->scale_in[i] = pack(l->w_in + i * l->width_in, l->width_in, p->in + i * p->in_stride);
+        p->scale_out[i] = pack(l->w_out + i * l->width_out, l->width_out, p->out + i * p->out_stride);
     }
-    plan->packed_bytes = l->neurons * (p->stride + 2 * sizeof(float));
+    plan->packed_bytes = l->neurons * (in + out + 2 * sizeof(float));
     return FFL_OK;
 }
 
@@ -70,7 +73,7 @@ ffl_packed_descend(const ffl_packing packing, const ffl_layer *l, const ffl_pack
         const char *w[FFL_PACKED_TOGETHER];
         float z[FFL_PACKED_TOGETHER];
         for (size_t t = 0; t < count; t++)
-            w[t] = p->rows + (tree * l->nodes + node[t]) * p->stride;
+            w[t] = p->in + (tree * l->nodes + node[t]) * p->in_stride;
         ffl_packed_dots(packing, count, x, w, l->width_in, z);
         for (size_t t = 0; t < count; t++) {
             const size_t row = tree * l->nodes + node[t];
@@ -91,7 +94,7 @@ ffl_packed_output(const ffl_packing packing, const ffl_layer *l, const ffl_packe
     ffl_activate_avx512(l->activation, v->g, count);
     for (size_t k = 0; k < count; k++) {
         v->g[k] *= p->scale_out[v->row[k]];
-        w[k] = p->rows + v->row[k] * p->stride + p->out_offset;
+        w[k] = p->out + v->row[k] * p->out_stride;
     }
     ffl_packed_rows(packing, v->g, w, count, y, l->width_out, store);
 }
