@@ -43,6 +43,8 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_IN_PROCESS] = {"--in-process", NULL, "no worker process: for debuggers and profilers"},
     [FFL_OPT_TIMEOUT] = {"--timeout", "TIME", "limit for one case before it counts as hung"},
     [FFL_OPT_PROBLEMS] = {"--problems", "FILE", "one case per line, in the words of this command line"},
+    [FFL_OPT_TABLE] = {"--table", "FILE", "the tuning table (default: in the cache folder)"},
+    [FFL_OPT_REPORT] = {"--report", NULL, "measure the regret of ff_auto and fff_auto"},
     [FFL_OPT_BLAS_LIBRARY] = {"--blas-library", "FILE.so", "a further CBLAS (oneMKL, …): the *_cblas variants"},
     [FFL_OPT_KEEP_BLAS_ENVIRONMENT] = {"--keep-blas-environment", NULL,
                                        "obey OPENBLAS_CORETYPE and the like; slow kernels show as HANDICAPPED"},

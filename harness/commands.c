@@ -14,6 +14,7 @@ const ffl_command *const ffl_commands[] = {
     &ffl_command_report,
     &ffl_command_run,
     &ffl_command_study,
+    &ffl_command_tune,
     NULL,
 };
 

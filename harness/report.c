@@ -4,6 +4,7 @@
 #include "harness/results.h"
 #include "reports/csv.h"
 #include "reports/gbench_json.h"
+#include "reports/ladder.h"
 #include "reports/markdown.h"
 #include <errno.h>
 #include <stdio.h>
@@ -40,6 +41,8 @@ static ffl_status write_all(const ffl_rows *rows, const char *dir)
     FFL_TRY(ffl_results_create(dir));
     FFL_TRY(write_file(rows, dir, "results.csv", ffl_csv_write));
     FFL_TRY(write_file(rows, dir, "benchmark.json", ffl_gbench_json_write));
+    if (ffl_ladder_worthwhile(rows))
+        FFL_TRY(write_file(rows, dir, "ladder.md", ffl_ladder_write));
     return write_file(rows, dir, "report.md", ffl_markdown_write);
 }
 
@@ -106,7 +109,9 @@ const ffl_command ffl_command_report = {
         "are merged: shards of one study, or runs on several machines (never compared with each other); of "
         "a\n"
         "case that was run again the latest line counts. Writes report.md, results.csv and benchmark.json\n"
-        "(Google Benchmark's format, for its compare.py) beside the journal or into DIR. Runs no kernel.\n\n"
+        "(Google Benchmark's format, for its compare.py) beside the journal or into DIR, and ladder.md where "
+        "the\n"
+        "steps from naive to best were timed. Runs no kernel.\n\n"
         "Examples:\n"
         "  fflab report\n"
         "  fflab report shard1 shard2 shard3 --out merged\n"

@@ -14,6 +14,38 @@ static const ffl_study_step paper[] = {
     {0},
 };
 
+/* Forms worth comparing beyond the paper's layer: our own, and the libraries' best. */
+#define CONTENDERS "-v fff_*_avx512 -v fff_auto -v ff_*_avx512 -v ff_blas3_* -v ff_auto"
+
+/* The trained family of arXiv:2311.10770: about as many neurons in more and shallower trees. */
+static const ffl_study_step trees[] = {
+    {"bench",
+     "--tree 3072x0,1536x1,512x2,256x3,128x4,64x5,32x6,16x7,8x8,4x9,2x10,1x11 --batch "
+     "1,16,128,1024 " CONTENDERS,
+     3},
+    {"bench",
+     "--tree 3072x0,1536x1,512x2,256x3,128x4,64x5,32x6,16x7,8x8,4x9,2x10,1x11 --batch 16384 " CONTENDERS, 4},
+    {0},
+};
+
+static const ffl_study_step depth[] = {
+    {"bench", "--tree 1x3..15 --batch 1,128,1024 " CONTENDERS, 1},
+    {0},
+};
+
+static const ffl_study_step threads[] = {
+    {"bench", "--tree 1x11 --batch 1,16,128,1024,16384 --threads 1,2 " CONTENDERS, 2},
+    {"bench", "--tree 128x4,16x7 --batch 1,128,16384 --threads 1,2 " CONTENDERS, 1},
+    {0},
+};
+
+/* The steps of reports/ladder_steps.c. */
+static const ffl_study_step ladder[] = {
+    {"bench", "--tree 1x11 --class f32 --batch 1,16,128,1024,16384", 4},
+    {"bench", "--tree 128x4,16x7 --batch 1,128,1024 -v fff_naive " CONTENDERS, 1},
+    {0},
+};
+
 static const ffl_study_step smoke[] = {
     {"check", "--tree 1x3 --width 16 --fixture random,ties", 1},
     {"bench", "--tree 1x3 --width 16 --neurons 15,12 --batch 1,8 --cache hot", 1},
@@ -23,6 +55,10 @@ static const ffl_study_step smoke[] = {
 
 const ffl_study ffl_studies[] = {
     {"paper", "H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default)", 540, paper},
+    {"trees", "the trained family 3072x0 to 1x11, batches 1 to 16384", 1200, trees},
+    {"depth", "one tree of depth 3 to 15, batches 1, 128 and 1024", 600, depth},
+    {"threads", "one thread against two, one tree and many", 600, threads},
+    {"ladder", "every f32 form on the paper's tree, for the page from naive to best", 480, ladder},
     {"smoke", "a layer of 15 neurons, in seconds: does everything work here?", 6, smoke},
     {0},
 };

@@ -67,6 +67,9 @@ void set_data(scene *s, data_kind kind)
     if (kind == OUTLIERS)
         for (size_t i = 0; i < s->tokens * l->width_in; i += 97)
             s->x[i] *= 300;
+    if (kind == UNEVEN_ROWS)
+        for (size_t i = 0; i < l->neurons * l->width_out; i++)
+            s->weights.w_out[i] *= i / l->width_out % 500 ? 1 : 300;
     if (kind != SAME_SIGN && kind != BIAS_CANCELS)
         return;
     for (size_t i = 0; i < s->tokens * l->width_in; i++)

@@ -15,7 +15,14 @@ typedef struct scene {
     float *x, *y;
 } scene;
 
-typedef enum data_kind { ZERO_MEAN = 0, SAME_SIGN, OUTLIERS, BIAS_CANCELS, DATA_KINDS } data_kind;
+typedef enum data_kind {
+    ZERO_MEAN = 0,
+    SAME_SIGN,
+    OUTLIERS,
+    BIAS_CANCELS,
+    UNEVEN_ROWS,
+    DATA_KINDS
+} data_kind;
 
 /* Seeded; of zero mean until set_data says otherwise. */
 scene new_scene(ffl_layer shape, bool output_bias, size_t tokens);

@@ -130,9 +130,17 @@ void simulate(const simulation *how, const ffl_layer *l, const float *x, float *
                 evaluate(how, l, x, neuron, &v);
         for (size_t j = 0; j < l->width_out; j++)
             y[j] = l->b_out ? l->b_out[j] : 0.0f;
-        const float hidden_step = step_of(v.g, v.count);
+        /* The scale of a row of w_out is inside the sum: it is quantised with the hidden value. */
+        const bool absorbs =
+            how->contract.weights == FFL_INT8 && how->contract.hidden == FFL_INT8 && how->step_out == 0;
         for (size_t k = 0; k < v.count; k++)
-            add_neuron(how, l, round_to(how->contract.hidden, v.g[k], hidden_step), v.neuron[k], y);
+            v.g[k] *= absorbs ? step_of(l->w_out + v.neuron[k] * l->width_out, l->width_out) : 1.0f;
+        const float hidden_step = step_of(v.g, v.count);
+        for (size_t k = 0; k < v.count; k++) {
+            const float unit = absorbs ? step_of(l->w_out + v.neuron[k] * l->width_out, l->width_out) : 1.0f;
+            const float g = round_to(how->contract.hidden, v.g[k], hidden_step);
+            add_neuron(how, l, unit > 0 ? g / unit : 0, v.neuron[k], y);
+        }
         for (size_t j = 0; j < l->width_out; j++)
             y[j] = round_to(how->contract.output, y[j], 0);
         if (t == 1 && how->flaw == NAN_ELEMENT)

@@ -44,7 +44,7 @@ static simulation simulation_of(size_t index, const ffl_layer *layer)
 }
 
 static const char *const data_names[DATA_KINDS] = {"zero mean", "same sign", "outliers",
-                                                   "cancelled by the bias"};
+                                                   "cancelled by the bias", "uneven rows of w_out"};
 
 Test(bounds, no_honest_logit_exceeds_them)
 {

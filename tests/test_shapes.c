@@ -33,6 +33,8 @@ Test(shapes, options_and_presets_mean_what_they_say)
         {"--preset ultrafastbert-3072x0", 1, 768, 768, 3072, 1, {3072}},
         {"--preset ultrafastbert-16x7", 1, 768, 768, 16, 8, {4080, 3072}},
         {"--preset crammedbert-3072", 1, 768, 768, 1, 12, {3072}},
+        {"--preset bert-large", 1, 1024, 1024, 1, 12, {4096}},
+        {"--preset crammedbert-4095", 1, 768, 768, 1, 12, {4095}},
         {"--tree 1x3..5", 3, 768, 768, 1, 4, {15}},
         {"--tree 4x2 --width 100 --width-out 7", 1, 100, 7, 4, 3, {28}},
         {"--width 64", 1, 64, 64, 1, 12, {4095}},
@@ -98,7 +100,7 @@ Test(shapes, list_shows_the_presets)
     run_shell("\"$FFLAB\" list --preset all", &result);
     cr_assert_eq(result.exit_code, 0);
     cr_assert(strstr(result.out, "paper ") && strstr(result.out, "ultrafastbert-16x7 ") &&
-              strstr(result.out, "large "));
+              strstr(result.out, "large ") && strstr(result.out, "albert-base "));
     run_shell("\"$FFLAB\" list --preset paper", &result);
     cr_assert_eq(result.exit_code, 1);
     cr_assert(strstr(result.err, "--preset paper"));

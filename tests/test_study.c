@@ -1,4 +1,6 @@
 /* The whole way through the program: the smoke study, its report, resuming it, and what it refuses. */
+#include "harness/commands.h"
+#include "harness/study.h"
 #include "run_program.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -48,6 +50,18 @@ Test(study, smoke_writes_journal_and_report_and_resuming_adds_nothing)
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
     run_shell("grep -vc '\"kind\":\"run\"' \"$DIR/s/journal.jsonl\"", &result);
     cr_assert_eq(atoi(result.out), lines);
+}
+
+/* A step that names a variant or an option that is gone would only show when someone runs that study. */
+Test(study, every_step_of_every_study_is_a_valid_command_line)
+{
+    for (const ffl_study *study = ffl_studies; study->name; study++) {
+        char *words[] = {(char *)study->name};
+        ffl_options options;
+        cr_assert_eq(ffl_options_parse(&ffl_command_study, 1, words, &options), FFL_OK, "%s", ffl_error());
+        cr_assert_eq(ffl_command_study.validate(&options), FFL_OK, "study %s: %s", study->name, ffl_error());
+        ffl_options_free(&options);
+    }
 }
 
 Test(study, without_a_folder_all_steps_share_a_new_one_and_the_newest_is_found_again)
@@ -104,7 +118,7 @@ Test(study, interrupted_reports_what_is_finished_and_exits_130)
 Test(study, bad_input_is_refused_before_anything_runs)
 {
     static const char *const bad[][2] = {
-        {"study fast", "study fast: no such study; there are: paper, smoke"},
+        {"study fast", "study fast: no such study; there are: paper, trees, depth, threads, ladder, smoke"},
         {"study smoke --shard 3/2", "--shard 3/2"},
         {"study smoke --budget never", "--budget never"},
         {"study smoke -v no_such_variant", "-v no_such_variant"},

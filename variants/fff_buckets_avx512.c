@@ -1,125 +1,138 @@
 /*
- * FFF for large batches, in two passes per tree. First all tokens walk the upper levels, whose w_in rows
- * together fit L2. That sorts them into buckets, one per subtree below; then the buckets are finished one
- * after the other: a subtree's rows come from memory once per batch, not once per token, and serve every
- * token of the bucket from L2. One output pass per token over all its rows, upper and lower.
+ * FFF for large batches, in two passes per tree. First all tokens descend the upper levels, whose w_in rows
+ * together stay in L2, and are sorted into buckets, one per subtree below; then, in bucket order, groups of
+ * tokens descend their subtree and are written out leaf by leaf. A subtree's rows come from memory once per
+ * batch, not once per token. Both descents keep tokens sorted by node and use register tiles.
  *
- * The price is reading x twice, the second time in bucket order; it pays from some tokens per bucket on.
+ * Large batches are bound by memory: x is read twice, in batch and in bucket order, y written once, and the
+ * weights shared by the tokens; batches below some 2000 tokens by the rows of the lower levels. Threads split
+ * the batch for the first pass, the sorted batch for the second.
  */
-#include "kernels/simd/avx512.h"
+#include "kernels/simd/group_output_avx512.h"
 #include "kernels/simd/walk.h"
+#include "kernels/team.h"
 #include "kernels/variant.h"
 #include <string.h>
 
-enum { TOGETHER = 4, LINE = 16 /* floats in a cache line */ };
+/* GRAIN: tokens of a thread at least; about ten times the work that waking it costs. */
+enum { GROUP = 256, GRAIN = 64, BLOCK = 384, LINE = 64 };
 
-/* What one run keeps per token, and per bucket; lies in the scratch. */
+/* What one thread has for itself. */
+typedef struct own {
+    uint32_t spare[GROUP];
+    uint8_t way[GROUP];
+} own;
+
 typedef struct work {
-    float *logits;   /* [tokens][levels] */
-    uint32_t *node;  /* [tokens]: where the upper levels lead */
-    uint32_t *order; /* [tokens]: tokens by bucket */
+    const ffl_layer *l;
+    const float *x;
+    float *y;
+    size_t ldx, ldy, tokens, tree, upper;
+    ffl_stores stores;
     size_t *start;   /* [buckets + 1]: of each bucket in order */
+    own *own;        /* [threads] */
+    float *g;        /* [tokens][levels]: activations */
+    uint32_t *node;  /* [tokens]: where the levels so far lead */
+    uint32_t *order; /* [tokens]: tokens by bucket */
 } work;
 
+/* The plan's state is no pointer: upper levels, and how y is written. */
 static size_t upper_levels(const ffl_plan *plan)
 {
-    return (size_t)(uintptr_t)plan->state;
+    return (size_t)(uintptr_t)plan->state / 4;
 }
 
-/* `count` tokens from level `first` to `last`, side by side to overlap their misses. */
-static inline void descend(const ffl_layer *l, size_t tree, size_t first, size_t last, size_t count,
-                           const float *const *x, float *const *logits, size_t *node)
+static ffl_stores wanted_stores(const ffl_plan *plan)
 {
-    for (size_t level = first; level < last; level++)
-        for (size_t i = 0; i < count; i++) {
-            const size_t row = tree * l->nodes + node[i];
-            const float z = ffl_dot_avx512(x[i], l->w_in + row * l->width_in, l->width_in) + l->b_in[row];
-            logits[i][level] = z;
-            node[i] = 2 * node[i] + 1 + (z > 0.0f);
-        }
+    return (ffl_stores)((uintptr_t)plan->state % 4);
 }
 
-static void walk_upper(const ffl_layer *l, size_t tree, size_t upper, const float *x, size_t ldx,
-                       size_t tokens, const work *w)
+static ffl_partition partition(const work *w, int member, size_t last)
 {
-    const size_t first_bucket = ((size_t)1 << upper) - 1;
-    for (size_t t = 0; t < tokens; t += TOGETHER) {
-        const size_t count = tokens - t < TOGETHER ? tokens - t : TOGETHER;
-        const float *rows[TOGETHER];
-        float *logits[TOGETHER];
-        size_t node[TOGETHER] = {0};
-        for (size_t i = 0; i < count; i++) {
-            rows[i] = x + (t + i) * ldx;
-            logits[i] = w->logits + (t + i) * l->levels;
-        }
-        descend(l, tree, 0, upper, count, rows, logits, node);
-        for (size_t i = 0; i < count; i++) {
-            w->node[t + i] = (uint32_t)node[i];
-            w->start[node[i] - first_bucket + 1]++;
-        }
+    return (ffl_partition){.l = w->l,
+                           .tree = w->tree,
+                           .last = last,
+                           .x = w->x,
+                           .ldx = w->ldx,
+                           .g = w->g,
+                           .node = w->node,
+                           .spare = w->own[member].spare,
+                           .way = w->own[member].way};
+}
+
+static void descend_upper(void *user, int member, int members)
+{
+    const work *w = user;
+    const size_t end = w->tokens * ((size_t)member + 1) / (size_t)members;
+    ffl_partition p = partition(w, member, w->upper);
+    for (size_t t = w->tokens * (size_t)member / (size_t)members; t < end; t += GROUP) {
+        const size_t count = end - t < GROUP ? end - t : GROUP;
+        for (size_t i = t; i < t + count; i++)
+            w->order[i] = (uint32_t)i;
+        ffl_partition_descend(&p, 0, 0, w->order + t, count);
+        ffl_partition_flush(&p);
     }
 }
 
 /* Counting sort; stable, so that tokens of a bucket stay in ascending order. */
-static void sort(size_t upper, size_t tokens, const work *w)
+static void sort(const work *w)
 {
-    const size_t buckets = (size_t)1 << upper, first_bucket = buckets - 1;
+    const size_t buckets = (size_t)1 << w->upper, first_bucket = buckets - 1;
+    memset(w->start, 0, (buckets + 1) * sizeof *w->start);
+    for (size_t t = 0; t < w->tokens; t++)
+        w->start[w->node[t] - first_bucket + 1]++;
     for (size_t b = 0; b < buckets; b++)
         w->start[b + 1] += w->start[b];
-    for (size_t t = 0; t < tokens; t++)
+    for (size_t t = 0; t < w->tokens; t++)
         w->order[w->start[w->node[t] - first_bucket]++] = (uint32_t)t;
 }
 
-/* y = or += the rows on the path that ends above `node`, a child of the last level. */
-static void write_output(const ffl_layer *l, size_t tree, size_t node, float *g, float *y)
+/* Groups of tokens in bucket order; a bucket may begin in one group and end in another. */
+static void finish_buckets(void *user, int member, int members)
 {
-    const float *rows[FFL_LEVELS_MAX];
-    for (size_t level = l->levels; level-- > 0;) {
-        node = (node - 1) / 2;
-        rows[level] = l->w_out + (tree * l->nodes + node) * l->width_out;
-    }
-    ffl_activate_avx512(l->activation, g, l->levels);
-    ffl_rows_avx512(g, rows, l->levels, y, l->width_out, tree > 0);
-}
-
-static void finish_buckets(const ffl_layer *l, size_t tree, size_t upper, const float *x, size_t ldx,
-                           float *y, size_t ldy, size_t tokens, const work *w)
-{
-    for (size_t t = 0; t < tokens; t += TOGETHER) {
-        const size_t count = tokens - t < TOGETHER ? tokens - t : TOGETHER;
-        const float *rows[TOGETHER];
-        float *logits[TOGETHER];
-        size_t node[TOGETHER];
-        for (size_t i = 0; i < count; i++) {
-            const size_t token = w->order[t + i];
-            rows[i] = x + token * ldx;
-            logits[i] = w->logits + token * l->levels;
-            node[i] = w->node[token];
+    const work *w = user;
+    const size_t end = w->tokens * ((size_t)member + 1) / (size_t)members;
+    /* With few tokens per leaf a row is read by one of them, best as a whole. */
+    const size_t block = w->tokens >= w->l->nodes ? BLOCK : (w->l->width_out + BLOCK - 1) / BLOCK * BLOCK;
+    ffl_partition p = partition(w, member, w->l->levels);
+    for (size_t t = w->tokens * (size_t)member / (size_t)members; t < end; t += GROUP) {
+        const size_t count = end - t < GROUP ? end - t : GROUP;
+        uint32_t *list = w->order + t;
+        for (size_t i = 0, next; i < count; i = next) {
+            const uint32_t bucket = w->node[list[i]];
+            for (next = i + 1; next < count && w->node[list[next]] == bucket;)
+                next++;
+            ffl_partition_descend(&p, w->upper, bucket, list + i, next - i);
         }
-        /* The next rows of x are anywhere: ask for them while these are multiplied. */
-        for (size_t i = t + count; i < t + count + TOGETHER && i < tokens; i++)
-            for (size_t k = 0; k < l->width_in; k += LINE)
-                _mm_prefetch((const char *)(x + w->order[i] * ldx + k), _MM_HINT_T0);
-        descend(l, tree, upper, l->levels, count, rows, logits, node);
-        for (size_t i = 0; i < count; i++)
-            write_output(l, tree, node[i], logits[i], y + w->order[t + i] * ldy);
+        ffl_partition_flush(&p);
+        if (w->stores == FFL_STORES_STREAM)
+            ffl_group_output_avx512(&p, list, count, w->y, w->ldy, block, FFL_STORES_STREAM);
+        else
+            ffl_group_output_avx512(&p, list, count, w->y, w->ldy, block, FFL_STORES_AHEAD);
     }
+    _mm_sfence();
 }
 
 static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
                       size_t ldy, size_t tokens)
 {
     const ffl_layer *l = plan->layer;
-    const size_t upper = upper_levels(plan), buckets = (size_t)1 << upper;
-    work w = {.start = exec->scratch};
-    w.logits = (float *)(w.start + buckets + 1);
-    w.node = (uint32_t *)(w.logits + tokens * l->levels);
+    work w = {.l = l, .x = x, .y = y, .ldx = ldx, .ldy = ldy, .tokens = tokens};
+    w.upper = upper_levels(plan);
+    w.stores = wanted_stores(plan);
+    if (l->trees > 1 || (uintptr_t)y % LINE || ldy * sizeof *y % LINE)
+        w.stores = FFL_STORES_AHEAD;
+    w.start = exec->scratch;
+    w.own = (own *)(w.start + ((size_t)1 << w.upper) + 1);
+    w.g = (float *)(w.own + (plan->threads > 0 ? plan->threads : 1));
+    w.node = (uint32_t *)(w.g + tokens * l->levels);
     w.order = w.node + tokens;
-    for (size_t tree = 0; tree < l->trees; tree++) {
-        memset(w.start, 0, (buckets + 1) * sizeof *w.start);
-        walk_upper(l, tree, upper, x, ldx, tokens, &w);
-        sort(upper, tokens, &w);
-        finish_buckets(l, tree, upper, x, ldx, y, ldy, tokens, &w);
+    const size_t most = tokens / GRAIN;
+    const int members = most < 2 ? 1 : most < (size_t)exec->threads ? (int)most : exec->threads;
+    for (; w.tree < l->trees; w.tree++) {
+        ffl_team_run(members, descend_upper, &w);
+        sort(&w);
+        ffl_team_run(members, finish_buckets, &w);
     }
     return FFL_OK;
 }
@@ -128,22 +141,34 @@ static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float 
                         int32_t *nodes, float *logits)
 {
     (void)exec;
-    ffl_walk_trace(plan->layer, ffl_dot_avx512, x, ldx, tokens, nodes, logits);
+    ffl_walk_trace(plan->layer, ffl_tile_dot_avx512, x, ldx, tokens, nodes, logits);
     return FFL_OK;
 }
 
-/* As many upper levels as half of L2 holds rows of w_in for. */
-static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
+/* As many upper levels as a quarter of L2 holds rows of w_in for. */
+static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan,
+                          ffl_stores stores)
 {
     const size_t l2 = machine->l2_bytes ? machine->l2_bytes : (size_t)1 << 20;
+    const size_t threads = plan->threads > 0 ? (size_t)plan->threads : 1;
     size_t upper = 0;
     while (upper + 1 < layer->levels &&
-           (((size_t)2 << upper) - 1) * layer->width_in * sizeof(float) <= l2 / 2)
+           (((size_t)2 << upper) - 1) * layer->width_in * sizeof(float) <= l2 / 4)
         upper++;
-    plan->state = (void *)(uintptr_t)upper;
-    plan->scratch_bytes = (((size_t)1 << upper) + 1) * sizeof(size_t) +
+    plan->state = (void *)(uintptr_t)(4 * upper + stores);
+    plan->scratch_bytes = (((size_t)1 << upper) + 1) * sizeof(size_t) + threads * sizeof(own) +
                           plan->max_tokens * (layer->levels * sizeof(float) + 2 * sizeof(uint32_t));
     return FFL_OK;
+}
+
+static ffl_status prepare_cached(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
+{
+    return prepare(layer, machine, plan, FFL_STORES_AHEAD);
+}
+
+static ffl_status prepare_stream(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
+{
+    return prepare(layer, machine, plan, FFL_STORES_STREAM);
 }
 
 static bool supports(const ffl_layer *shape, size_t tokens, const char **why)
@@ -153,18 +178,16 @@ static bool supports(const ffl_layer *shape, size_t tokens, const char **why)
     return tokens <= UINT32_MAX;
 }
 
+#define ROW(NAME, SUMMARY, PREPARE)                                                                          \
+    {                                                                                                        \
+        .name = NAME, .source = "this lab", .summary = SUMMARY, .operation = FFL_FFF, .place = FFL_HOST,     \
+        .family = FFL_SIMD, .isa = FFL_ISA_AVX512, .threaded = true, .contract = FFL_CONTRACT_F32_ROWS,      \
+        .supports = supports, .prepare = PREPARE, .run = run, .trace = trace                                 \
+    }
+
 FFL_VARIANTS(fff_buckets_avx512) = {
-    {.name = "fff_buckets_avx512",
-     .source = "this lab",
-     .summary = "upper levels for all tokens, then subtree by subtree, AVX-512",
-     .operation = FFL_FFF,
-     .place = FFL_HOST,
-     .family = FFL_SIMD,
-     .isa = FFL_ISA_AVX512,
-     .contract = FFL_CONTRACT_F32_ROWS,
-     .supports = supports,
-     .prepare = prepare,
-     .run = run,
-     .trace = trace},
+    ROW("fff_buckets_avx512", "upper levels for all tokens, then subtree by subtree in tiles, AVX-512",
+        prepare_cached),
+    ROW("fff_buckets_stream_avx512", "the same, y written past the caches", prepare_stream),
     {0},
 };

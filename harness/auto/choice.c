@@ -1,23 +1,15 @@
 #include "harness/auto/choice.h"
-#include "harness/auto/observe.h"
+#include "harness/auto/view.h"
 #include "harness/registry.h"
 #include "kernels/memory.h"
 #include <math.h>
-#include <string.h>
 
-enum { BATCHES_MAX = FFL_AUTO_RANGES, CANDIDATES_MAX = 128 };
-
-/* Log2 steps between shapes: trees, levels (neurons), widths. Beyond this a table says nothing. */
-static const double distance_max = 6;
 /* A further kernel must lower the mean regret by this much, for it takes memory. */
 static const double worth_preparing = 0.005;
 /* Looking at the routing must gain this much somewhere. */
 static const double worth_looking = 0.03;
 /* Weight of the worst regret beside the mean. */
 static const double worst_weight = 0.3;
-static const double never_measured = 3; /* regret of a kernel without a time */
-/* A time of the one-thread run is from another group than the others. */
-static const double other_group = 1.05;
 
 bool ffl_auto_may_use(const ffl_variant *self, const ffl_variant *v, const ffl_layer *shape, size_t tokens)
 {
@@ -25,178 +17,6 @@ bool ffl_auto_may_use(const ffl_variant *self, const ffl_variant *v, const ffl_l
     return v->operation == self->operation && ffl_tuned_kernel(v) &&
            ffl_auto_contract_holds(&v->contract, &self->contract) &&
            ffl_variant_supports(v, shape, tokens, 1, &why);
-}
-
-/* ---- What the table says about this shape ---- */
-
-typedef struct slot {
-    const ffl_tuned_cell *cell, *alone; /* alone: the same on one thread; NULL without */
-} slot;
-
-typedef struct batch {
-    size_t tokens;
-    slot routing[FFL_AUTO_ROUTINGS]; /* by `shared`, ascending */
-    size_t routings;
-    bool looks;                                       /* the routing can be observed */
-    double regret[FFL_AUTO_ROUTINGS][CANDIDATES_MAX]; /* time over the best candidate's, minus 1 */
-} batch;
-
-typedef struct view {
-    const ffl_variant *self;
-    const ffl_layer *shape;
-    size_t max_tokens;
-    int threads;
-    batch batches[BATCHES_MAX];
-    size_t count;
-    const ffl_variant *candidate[CANDIDATES_MAX];
-    size_t candidates;
-} view;
-
-static double steps(size_t a, size_t b)
-{
-    return a && b ? fabs(log2((double)a / (double)b)) : 0;
-}
-
-static double distance(const ffl_layer *a, const ffl_layer *b)
-{
-    const double widths = steps(a->width_in, b->width_in) + steps(a->width_out, b->width_out);
-    if (a->operation == FFL_FF)
-        return widths + steps(a->neurons, b->neurons);
-    return widths + steps(a->trees, b->trees) + fabs((double)a->levels - (double)b->levels);
-}
-
-static bool same_shape(const ffl_layer *a, const ffl_layer *b)
-{
-    return a->width_in == b->width_in && a->width_out == b->width_out && a->neurons == b->neurons &&
-           a->trees == b->trees && a->levels == b->levels;
-}
-
-static bool concerns(const ffl_variant *self, const ffl_tuned_cell *cell)
-{
-    return cell->shape.operation == self->operation && cell->clazz == self->contract.weights;
-}
-
-/* A cell of the nearest tuned shape and number of threads, the former first; NULL when nothing is near. */
-static const ffl_tuned_cell *nearest(const view *v, const ffl_tuned_table *table)
-{
-    const ffl_tuned_cell *best = NULL;
-    double least = distance_max;
-    for (size_t i = 0; i < table->count; i++) {
-        const ffl_tuned_cell *c = &table->cells[i];
-        if (!concerns(v->self, c) || (c->threads > 1) != (v->threads > 1))
-            continue;
-        const double d = distance(&c->shape, v->shape) + 1e-3 * steps((size_t)c->threads, (size_t)v->threads);
-        if (d < least) {
-            least = d;
-            best = c;
-        }
-    }
-    return best;
-}
-
-static batch *batch_of(view *v, size_t tokens)
-{
-    size_t at = 0;
-    while (at < v->count && v->batches[at].tokens < tokens)
-        at++;
-    if (at < v->count && v->batches[at].tokens == tokens)
-        return &v->batches[at];
-    if (v->count == BATCHES_MAX)
-        return NULL;
-    memmove(&v->batches[at + 1], &v->batches[at], (v->count++ - at) * sizeof *v->batches);
-    v->batches[at] = (batch){.tokens = tokens};
-    return &v->batches[at];
-}
-
-static void add_cell(view *v, const ffl_tuned_table *table, const ffl_tuned_cell *cell)
-{
-    batch *b = batch_of(v, cell->batch);
-    if (!b || b->routings == FFL_AUTO_ROUTINGS)
-        return;
-    slot s = {.cell = cell};
-    for (size_t i = 0; i < table->count && cell->threads > 1; i++) {
-        const ffl_tuned_cell *c = &table->cells[i];
-        if (concerns(v->self, c) && c->threads == 1 && c->batch == cell->batch &&
-            same_shape(&c->shape, &cell->shape) && strcmp(c->routing, cell->routing) == 0)
-            s.alone = c;
-    }
-    size_t at = 0;
-    while (at < b->routings && b->routing[at].cell->shared <= cell->shared)
-        at++;
-    memmove(&b->routing[at + 1], &b->routing[at], (b->routings++ - at) * sizeof *b->routing);
-    b->routing[at] = s;
-}
-
-static double time_in(const ffl_tuned_cell *cell, const ffl_variant *v)
-{
-    for (size_t i = 0; cell && i < cell->count; i++)
-        if (cell->times[i].variant == v)
-            return cell->times[i].ns;
-    return INFINITY;
-}
-
-/* NaN-free: a kernel without a time takes forever. */
-static double time_of(const slot *s, const ffl_variant *v)
-{
-    const double own = time_in(s->cell, v);
-    return isfinite(own) || v->threaded ? own : other_group * time_in(s->alone, v);
-}
-
-static void add_candidates(view *v, const ffl_tuned_cell *cell)
-{
-    for (size_t i = 0; cell && i < cell->count; i++) {
-        const ffl_variant *variant = cell->times[i].variant;
-        size_t at = 0;
-        while (at < v->candidates && v->candidate[at] != variant)
-            at++;
-        const size_t tokens = cell->batch < v->max_tokens ? cell->batch : v->max_tokens;
-        if (at == v->candidates && at < CANDIDATES_MAX &&
-            (cell->threads > 1 || !variant->threaded || v->threads == 1) &&
-            ffl_auto_may_use(v->self, variant, v->shape, tokens))
-            v->candidate[v->candidates++] = variant;
-    }
-}
-
-/* Batches that max_tokens reaches: those up to it, and the nearest one above when that is nearer. */
-static bool reaches(const view *v, size_t b)
-{
-    return b == 0 || (double)v->batches[b - 1].tokens * (double)v->batches[b].tokens <
-                         (double)v->max_tokens * (double)v->max_tokens;
-}
-
-static void fill_regret(const view *v, const slot *s, double *regret)
-{
-    double best = INFINITY;
-    for (size_t c = 0; c < v->candidates; c++) {
-        regret[c] = time_of(s, v->candidate[c]);
-        best = fmin(best, regret[c]);
-    }
-    for (size_t c = 0; c < v->candidates; c++)
-        regret[c] = isfinite(regret[c]) ? regret[c] / best - 1 : isfinite(best) ? never_measured : 0;
-}
-
-static void look_up(view *v, const ffl_tuned_table *table)
-{
-    const ffl_tuned_cell *near = nearest(v, table);
-    for (size_t i = 0; near && i < table->count; i++)
-        if (concerns(v->self, &table->cells[i]) && table->cells[i].threads == near->threads &&
-            same_shape(&table->cells[i].shape, &near->shape))
-            add_cell(v, table, &table->cells[i]);
-    size_t reached = 0;
-    while (reached < v->count && reaches(v, reached))
-        reached++;
-    v->count = reached;
-    for (size_t b = 0; b < v->count; b++) {
-        v->batches[b].looks = v->batches[b].routings > 1 &&
-                              ffl_auto_look_at(v->shape, v->batches[b].tokens, v->threads).samples > 0;
-        for (size_t r = 0; r < v->batches[b].routings; r++) {
-            add_candidates(v, v->batches[b].routing[r].cell);
-            add_candidates(v, v->batches[b].routing[r].alone);
-        }
-    }
-    for (size_t b = 0; b < v->count; b++)
-        for (size_t r = 0; r < v->batches[b].routings; r++)
-            fill_regret(v, &v->batches[b].routing[r], v->batches[b].regret[r]);
 }
 
 /* ---- Which kernels are worth preparing ---- */
@@ -207,14 +27,14 @@ typedef struct kernel_set {
 } kernel_set;
 
 /* The kernel of the set that serves all routings of this batch best, when they cannot be told apart. */
-static size_t blind_of(const batch *b, const kernel_set *set)
+static size_t blind_of(const ffl_view_batch *b, const kernel_set *set)
 {
     size_t best = 0;
     double least = INFINITY;
     for (size_t k = 0; k < set->count; k++) {
         double sum = 0, worst = 0;
         for (size_t r = 0; r < b->routings; r++) {
-            const double one = b->regret[r][set->candidate[k]];
+            const double one = b->routing[r].regret[set->candidate[k]];
             sum += one;
             worst = fmax(worst, one);
         }
@@ -237,15 +57,15 @@ static size_t best_of(const double *regret, const kernel_set *set)
 }
 
 /* Mean and worst regret over batches and routings, when only this set is there. */
-static double cost_of(const view *v, const kernel_set *set)
+static double cost_of(const ffl_view *v, const kernel_set *set)
 {
     double sum = 0, worst = 0, count = 0;
-    for (size_t b = 0; b < v->count; b++) {
-        const batch *at = &v->batches[b];
+    for (size_t b = 0; b < v->batches; b++) {
+        const ffl_view_batch *at = &v->batch[b];
         const size_t blind = blind_of(at, set);
         for (size_t r = 0; r < at->routings; r++) {
-            const size_t k = at->looks ? best_of(at->regret[r], set) : blind;
-            const double one = at->regret[r][set->candidate[k]];
+            const size_t k = at->looks ? best_of(at->routing[r].regret, set) : blind;
+            const double one = at->routing[r].regret[set->candidate[k]];
             sum += one;
             worst = fmax(worst, one);
             count++;
@@ -255,7 +75,7 @@ static double cost_of(const view *v, const kernel_set *set)
 }
 
 /* Greedily: the kernel that helps most, until none helps enough. */
-static kernel_set gather(const view *v)
+static kernel_set gather(const ffl_view *v)
 {
     kernel_set set = {.count = 0};
     double cost = INFINITY;
@@ -281,21 +101,21 @@ static kernel_set gather(const view *v)
 
 /* ---- The decision ---- */
 
-static size_t last_of(const view *v, size_t b)
+static size_t last_of(const ffl_view *v, size_t b)
 {
-    if (b + 1 == v->count)
+    if (b + 1 == v->batches)
         return v->max_tokens;
-    const double between = sqrt((double)v->batches[b].tokens * (double)v->batches[b + 1].tokens);
+    const double between = sqrt((double)v->batch[b].tokens * (double)v->batch[b + 1].tokens);
     return between < (double)v->max_tokens ? (size_t)between : v->max_tokens;
 }
 
-static ffl_auto_range range_of(const view *v, size_t b, const kernel_set *set)
+static ffl_auto_range range_of(const ffl_view *v, size_t b, const kernel_set *set)
 {
-    const batch *at = &v->batches[b];
+    const ffl_view_batch *at = &v->batch[b];
     ffl_auto_range range = {.last = last_of(v, b), .blind = blind_of(at, set)};
     double gain = 0;
     for (size_t r = 0; r < at->routings; r++) {
-        const double *regret = at->regret[r];
+        const double *regret = at->routing[r].regret;
         range.routing[r].shared = at->routing[r].cell->shared;
         range.routing[r].kernel = best_of(regret, set);
         gain =
@@ -313,7 +133,7 @@ static void note_use(ffl_auto_choice *out, size_t kernel, size_t tokens)
 }
 
 /* Any token count must find a kernel that takes it; the tuned ones may not. */
-static ffl_status cover(const view *v, ffl_auto_choice *out)
+static ffl_status cover(const ffl_view *v, ffl_auto_choice *out)
 {
     ffl_auto_choice spare;
     bool covered = true;
@@ -331,16 +151,16 @@ static ffl_status cover(const view *v, ffl_auto_choice *out)
     return FFL_OK;
 }
 
-static ffl_status decide(view *v, const ffl_tuned_table *table, ffl_auto_choice *out)
+static ffl_status decide(ffl_view *v, const ffl_tuned_table *table, ffl_auto_choice *out)
 {
-    look_up(v, table);
+    ffl_view_look_up(v, table);
     const kernel_set set = gather(v);
-    if (v->count == 0 || set.count == 0)
+    if (v->batches == 0 || set.count == 0)
         return ffl_auto_defaults(v->self, v->shape, v->max_tokens, v->threads, out);
     *out = (ffl_auto_choice){.tuned = true, .kernels = set.count};
     for (size_t k = 0; k < set.count; k++)
         out->kernel[k].variant = v->candidate[set.candidate[k]];
-    for (size_t b = 0; b < v->count; b++) {
+    for (size_t b = 0; b < v->batches; b++) {
         const ffl_auto_range range = range_of(v, b, &set);
         out->range[out->ranges++] = range;
         note_use(out, range.blind, range.last);
@@ -355,10 +175,10 @@ ffl_status ffl_auto_choose(const ffl_variant *self, const ffl_layer *shape, size
 {
     if (!table)
         return ffl_auto_defaults(self, shape, max_tokens, threads, out);
-    view *v = ffl_alloc(sizeof *v);
+    ffl_view *v = ffl_alloc(sizeof *v);
     if (!v)
         return FFL_NO_MEMORY;
-    *v = (view){.self = self, .shape = shape, .max_tokens = max_tokens, .threads = threads};
+    *v = (ffl_view){.self = self, .shape = shape, .max_tokens = max_tokens, .threads = threads};
     const ffl_status status = decide(v, table, out);
     ffl_free(v);
     return status;

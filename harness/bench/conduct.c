@@ -42,12 +42,14 @@ static void free_rows(ffl_record *rows, size_t count)
 static void start(void *user, size_t index)
 {
     state *s = user;
-    double seconds = row_seconds;
+    const double asked = s->conduct->row_seconds;
+    double seconds = asked > 0 ? asked : row_seconds;
     if (s->conduct->budget > 0) {
         const double left = s->conduct->budget - 1e-9 * (ffl_clock_ns() - s->start);
+        const double most = asked > 0 ? asked : row_seconds_max;
         seconds = timed_share * left / (s->total - s->done > 1 ? s->total - s->done : 1);
         seconds = seconds < row_seconds_min ? row_seconds_min : seconds;
-        seconds = seconds > row_seconds_max ? row_seconds_max : seconds;
+        seconds = seconds > most ? most : seconds;
     }
     json_object_set_new(s->jobs[index].request, "row_seconds", json_real(seconds));
 }
@@ -210,7 +212,7 @@ ffl_status ffl_conduct_run(const ffl_conduct *conduct, ffl_group_list *groups, f
     *out = (ffl_outcome){0};
     state s = {.conduct = conduct, .groups = groups, .out = out, .start = ffl_clock_ns()};
     ffl_status status = make_jobs(&s);
-    s.progress = ffl_progress_new("timing", s.total);
+    s.progress = ffl_progress_new(conduct->doing ? conduct->doing : "timing", s.total);
     while (status == FFL_OK && s.count > 0) {
         status = run_round(&s);
         size_t left = 0;

@@ -4,6 +4,8 @@
 #include "harness/bench/timed_calls.h"
 #include <stdlib.h>
 
+enum { PRUNED_TO = 8 }; /* rows of one layer that are left of a group that is pruned */
+
 typedef struct session {
     ffl_group group;
     ffl_answer *answer;
@@ -69,6 +71,43 @@ static ffl_status open_rows(session *s)
     return ffl_stage_scratch(&stage, scratch);
 }
 
+static bool competes(const session *s, size_t i)
+{
+    return s->rows[i].live && s->rows[i].what->variant->family != FFL_AUTO;
+}
+
+/* Rows on the same layer that are faster by a factor. */
+static size_t ahead_of(const session *s, size_t i, const double *seconds, double factor)
+{
+    size_t count = 0;
+    for (size_t k = 0; k < s->group.row_count; k++)
+        count += competes(s, k) && s->rows[k].layer.neurons == s->rows[i].layer.neurons &&
+                 s->rows[k].layer.operation == s->rows[i].layer.operation && seconds[i] > factor * seconds[k];
+    return count;
+}
+
+/* A dispatcher runs one of the others and stays. */
+static ffl_status prune_rows(session *s)
+{
+    double *seconds = calloc(s->group.row_count + 1, sizeof *seconds);
+    bool *drop = calloc(s->group.row_count + 1, sizeof *drop);
+    for (size_t i = 0; seconds && drop && i < s->group.row_count; i++)
+        if (competes(s, i))
+            seconds[i] = s->rows[i].call_seconds / (double)s->rows[i].tokens;
+    for (size_t i = 0; seconds && drop && i < s->group.row_count; i++)
+        drop[i] = competes(s, i) &&
+                  (ahead_of(s, i, seconds, s->group.prune) > 0 || ahead_of(s, i, seconds, 1) >= PRUNED_TO);
+    for (size_t i = 0; seconds && drop && i < s->group.row_count; i++)
+        if (drop[i]) {
+            s->repetitions -= s->rows[i].repetitions;
+            ffl_timed_rule_out(&s->rows[i], FFL_SKIPPED, "its first calls were slower than others'");
+        }
+    const bool done = seconds && drop;
+    free(seconds);
+    free(drop);
+    return done ? FFL_OK : ffl_fail(FFL_NO_MEMORY, "no memory for the rows of a group");
+}
+
 static ffl_status try_rows(session *s)
 {
     for (size_t i = 0; i < s->group.row_count; i++) {
@@ -82,7 +121,7 @@ static ffl_status try_rows(session *s)
         if (s->rows[i].live)
             s->repetitions += s->rows[i].repetitions;
     }
-    return FFL_OK;
+    return s->group.prune > 0 ? prune_rows(s) : FFL_OK;
 }
 
 static ffl_status time_rows(session *s)

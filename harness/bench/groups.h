@@ -32,6 +32,7 @@ typedef struct ffl_group {
     double min_time;    /* seconds per repetition, 0: bench decides; as are */
     size_t repetitions; /* … the repetitions */
     bool interleave;
+    double prune; /* rows that take over so many times the fastest at first are not timed; 0: all are */
     char words[512]; /* further words of the repeat command */
     ffl_group_row *rows;
     size_t row_count;

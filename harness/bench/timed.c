@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRY_TOKENS = 8, PROBE_TOKENS = 16 };
+enum { TRY_TOKENS = 8, PROBE_TOKENS = 16, COMPARE_TOKENS = 1024 };
 
 /* Seconds. Longest call that is timed at full size without --full; longest call of a reduced batch, which is
  * not ranked anyway. */
@@ -127,6 +127,9 @@ static double estimate(ffl_timed *row)
 {
     const size_t batch = row->group->batch;
     size_t tokens = takes(row, PROBE_TOKENS) ? PROBE_TOKENS : batch;
+    /* Most rows of a group that is pruned will not be timed: not worth full calls of each. */
+    if (row->group->prune > 0 && batch > COMPARE_TOKENS && takes(row, COMPARE_TOKENS))
+        return shortest_call(row, COMPARE_TOKENS) * (double)batch / COMPARE_TOKENS;
     for (;;) {
         const double seconds = shortest_call(row, tokens);
         const double full = seconds * (double)batch / (double)tokens;

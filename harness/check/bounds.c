@@ -70,6 +70,7 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
         .int8_input = contract->input == FFL_INT8,
         .int8_weights = contract->weights == FFL_INT8,
         .int8_hidden = contract->hidden == FFL_INT8,
+        .row_steps = contract->weights == FFL_INT8,
         .activation_error = layer->activation == FFL_RELU ? 0 : contract->activation_error,
         .slope = layer->activation == FFL_RELU ? 1 : GELU_SLOPE,
         .visited = layer->operation == FFL_FFF ? layer->trees * layer->levels : layer->neurons,
@@ -83,6 +84,7 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
     a.gamma_in = gamma_of((double)layer->width_in + 1, a.roundoff);
     a.gamma_out = gamma_of((double)a.visited + (layer->b_out != NULL), a.roundoff);
     if (a.int8_weights && contract->weight_scale == FFL_SCALE_TENSOR) {
+        a.row_steps = false;
         a.tensor_step_in = tensor_step(layer->w_in, layer->neurons * layer->width_in);
         a.tensor_step_out = tensor_step(layer->w_out, layer->neurons * layer->width_out);
     }
@@ -102,6 +104,7 @@ ffl_input ffl_input_new(const ffl_arithmetic *arithmetic, const float *x)
 /* What rounding inputs and weights before the product does to a logit. */
 typedef struct conversion {
     double worst, statistical, shared, underflow;
+    double unit; /* what products are summed in: of the step where int8 weights meet float inputs */
     bool overflows;
 } conversion;
 
@@ -123,8 +126,19 @@ static conversion convert(const ffl_arithmetic *a, const ffl_input *input, const
                                               x_variance * w_variance * n),
         .shared = ROUNDING_SIGMAS * sqrt(a->input * a->input * squares + x_variance * w_squares),
         .underflow = a->input_tiny * (w_absolute + n * a->weights_tiny) + a->weights_tiny * input->absolute,
+        .unit = w_step > 0 && w_step < 1 && !a->int8_input ? w_step : 1,
         .overflows = a->weights && peak > a->weights_limit,
     };
+}
+
+static double step_out(const ffl_arithmetic *a, size_t neuron)
+{
+    double peak, absolute, squares;
+    if (!a->row_steps)
+        return a->tensor_step_out;
+    ffl_sum_norms(a->layer->w_out + neuron * a->layer->width_out, a->layer->width_out, &peak, &absolute,
+                  &squares);
+    return peak / INT8_MAX_CODE;
 }
 
 ffl_node ffl_node_new(const ffl_arithmetic *a, const ffl_input *input, size_t neuron, double z)
@@ -135,10 +149,11 @@ ffl_node ffl_node_new(const ffl_arithmetic *a, const ffl_input *input, size_t ne
     double absolute, squares;
     ffl_sum_products(input->x, w, l->width_in, &absolute, &squares);
     ffl_node node = {.neuron = neuron, .z = z, .g = ffl_activate_double(l->activation, z)};
+    node.step = step_out(a, neuron);
     /* Nothing but zeros is added: every arithmetic gets that right, and the tie rule decides. */
     if (absolute == 0 && bias == 0)
         return node;
-    conversion c = {0};
+    conversion c = {.unit = 1};
     if (!a->plain)
         c = convert(a, input, w, absolute, squares);
     const double underflow = c.underflow + (2 * n + 2) * a->sum_tiny;
@@ -149,7 +164,7 @@ ffl_node ffl_node_new(const ffl_arithmetic *a, const ffl_input *input, size_t ne
     if (a->data == FFL_DATA_EQUAL_PRODUCTS || node.statistical > node.worst)
         node.statistical = node.worst;
     node.shared = c.shared < node.statistical ? c.shared : node.statistical;
-    node.overflows = c.overflows || !(magnitude < a->sum_limit) || !(fabs(node.g) < a->hidden_limit);
+    node.overflows = c.overflows || !(magnitude < a->sum_limit * c.unit) || !(fabs(node.g) < a->hidden_limit);
     return node;
 }
 
@@ -160,13 +175,20 @@ bool ffl_node_open(const ffl_arithmetic *arithmetic, const ffl_node *node, bool 
     return !exact && bound > 0 && fabs(node->z) <= bound;
 }
 
+double ffl_node_hidden(const ffl_arithmetic *a, const ffl_node *node)
+{
+    return fabs(node->g) * (a->row_steps ? node->step : 1);
+}
+
 void ffl_sums_add(const ffl_arithmetic *a, const ffl_node *node, double hidden_peak, double sign,
                   ffl_sums *sums)
 {
     const ffl_layer *l = a->layer;
     const float *w = l->w_out + node->neuron * l->width_out;
     const double g = fabs(node->g), z = fabs(node->z);
-    const double hidden_step = a->int8_hidden ? hidden_peak / INT8_MAX_CODE : 0;
+    double hidden_step = a->int8_hidden ? hidden_peak / INT8_MAX_CODE : 0;
+    if (a->row_steps) /* of g itself; a row of zeros adds nothing, whatever it is multiplied by */
+        hidden_step = node->step > 0 ? hidden_step / node->step : 0;
 
     double error = a->slope * node->worst + a->activation_error * (z + node->worst);
     error += a->hidden * (g + error) + 0.5 * hidden_step + a->hidden_tiny;
@@ -187,14 +209,8 @@ void ffl_sums_add(const ffl_arithmetic *a, const ffl_node *node, double hidden_p
     if (sums->shared)
         ffl_sum_axpy(sign * (a->slope * node->shared + activation), w, l->width_out, sums->shared);
 
-    double step = a->tensor_step_out;
-    if (a->int8_weights && step == 0) {
-        double peak, absolute, squares;
-        ffl_sum_norms(w, l->width_out, &peak, &absolute, &squares);
-        step = peak / INT8_MAX_CODE;
-    }
-    const double flat = ROUNDING_SIGMAS * g * step;
-    sums->flat_worst += sign * (1 + gamma) * (g + error) * (0.5 * step + a->weights_tiny);
+    const double flat = ROUNDING_SIGMAS * g * node->step;
+    sums->flat_worst += sign * (1 + gamma) * (g + error) * (0.5 * node->step + a->weights_tiny);
     sums->flat_deviations += sign * (flat * flat / 12);
 }
 

@@ -17,6 +17,7 @@ typedef struct ffl_arithmetic {
     double roundoff;            /* u of the accumulator */
     double gamma_in, gamma_out; /* γ of width_in + 1 and of the neurons summed into an output */
     bool int8_input, int8_weights, int8_hidden;
+    bool row_steps;                         /* int8 weights with a scale per row */
     double tensor_step_in, tensor_step_out; /* int8 weights with one scale: the quantisation step, else 0 */
     double activation_error, slope;         /* slope bounds |act'| */
     size_t visited;                         /* neurons summed into an output */
@@ -42,6 +43,7 @@ typedef struct ffl_node {
     double z, g;
     double statistical, worst;
     double shared; /* the part of `statistical` that all neurons of the row may have in common */
+    double step;   /* int8 weights: quantisation step of its row of w_out */
     bool overflows;
 } ffl_node;
 
@@ -50,6 +52,12 @@ ffl_node ffl_node_new(const ffl_arithmetic *arithmetic, const ffl_input *input, 
 /* May the branch at this node go either way, within its statistical (or worst-case) bound? */
 bool ffl_node_open(const ffl_arithmetic *arithmetic, const ffl_node *node, bool worst);
 
+/*
+ * |g| as an int8 hidden value is quantised. A scale per row of w_out lies inside the sum over neurons: an
+ * integer product is possible only if it was multiplied into the hidden value before.
+ */
+double ffl_node_hidden(const ffl_arithmetic *arithmetic, const ffl_node *node);
+
 /* What bounds of outputs are made of, summed over neurons; arrays of width_out. y and shared may be NULL. */
 typedef struct ffl_sums {
     double *y, *worst, *squares, *deviations;
@@ -57,7 +65,7 @@ typedef struct ffl_sums {
     double flat_worst, flat_deviations; /* the same amount for each output */
 } ffl_sums;
 
-/* Adds a neuron (sign 1) or takes it away (-1). hidden_peak: largest |g| of the row, for int8 hidden. */
+/* Adds a neuron (sign 1) or takes it away (-1). hidden_peak: largest ffl_node_hidden of the row. */
 void ffl_sums_add(const ffl_arithmetic *arithmetic, const ffl_node *node, double hidden_peak, double sign,
                   ffl_sums *sums);
 

@@ -72,7 +72,7 @@ static ffl_status expect_block(const ffl_arithmetic *a, const float *x, size_t l
             const ffl_node node = ffl_node_new(a, &d->input[r], k, d->logits[r * l->neurons + k]);
             d->nodes[r * l->neurons + k] = node;
             out->bounded[first + r] &= !node.overflows;
-            peak[r] = fmax(peak[r], fabs(node.g));
+            peak[r] = fmax(peak[r], ffl_node_hidden(a, &node));
         }
     for (size_t k = 0; k < l->neurons; k++)
         for (size_t r = 0; r < count; r++)

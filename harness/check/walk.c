@@ -74,7 +74,7 @@ ffl_status ffl_walk_row(ffl_walk *walk, const float *x)
         const size_t neuron = k / l->levels * l->nodes + (size_t)walk->path[k];
         walk->nodes[k] = ffl_node_new(walk->arithmetic, &walk->input, neuron, walk->logits[k]);
         walk->bounded &= !walk->nodes[k].overflows;
-        walk->hidden_peak = fmax(walk->hidden_peak, fabs(walk->nodes[k].g));
+        walk->hidden_peak = fmax(walk->hidden_peak, ffl_node_hidden(walk->arithmetic, &walk->nodes[k]));
     }
     ffl_walk_sum(walk, walk->hidden_peak);
     walk->bounded &= !ffl_sums_overflow(walk->arithmetic, &walk->sums);

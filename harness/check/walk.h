@@ -13,7 +13,7 @@ typedef struct ffl_walk {
     ffl_input input;
     bool bounded;       /* finite inputs, no sum may overflow */
     ffl_node *nodes;    /* [trees][levels] along the reference path */
-    double hidden_peak; /* largest |g| */
+    double hidden_peak; /* largest ffl_node_hidden */
     ffl_sums sums;      /* over the nodes; sums.y is NULL */
     double *y;          /* [width_out] reference */
     double *logits;     /* [trees][levels] */

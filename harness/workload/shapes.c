@@ -1,18 +1,17 @@
 #include "harness/workload/shapes.h"
+#include "harness/encoder/config.h"
 #include <stdio.h>
 #include <string.h>
 
 enum { DENSE_MAX = sizeof((ffl_shape_case *)0)->dense / sizeof(ffl_layer), AS_THE_TREES = 0 };
 
 typedef struct preset {
-    const char *name, *tree;
+    const char *name;
+    char tree[24];
     size_t width;
     size_t dense[DENSE_MAX], dense_count;
     const char *summary;
 } preset;
-
-/* One member of the UltraFastBERT family: about 3072 to 4095 neurons of width 768. */
-#define FAMILY(tree_) "ultrafastbert-" tree_, tree_, 768, {AS_THE_TREES, 3072}, 2
 
 static const preset presets[] = {
     {"paper",
@@ -21,24 +20,6 @@ static const preset presets[] = {
      {AS_THE_TREES, 3072},
      2,
      "arXiv:2311.10770: the tree of UltraFastBERT-1x11, against 4095 and 3072 neurons"},
-    {FAMILY("3072x0"), "3072 trees that decide nothing"},
-    {FAMILY("1536x1"), "1536 trees of 2 levels"},
-    {FAMILY("512x2"), "512 trees of 3 levels"},
-    {FAMILY("256x3"), "256 trees of 4 levels"},
-    {FAMILY("128x4"), "128 trees of 5 levels"},
-    {FAMILY("64x5"), "64 trees of 6 levels"},
-    {FAMILY("32x6"), "32 trees of 7 levels"},
-    {FAMILY("16x7"), "16 trees of 8 levels"},
-    {FAMILY("8x8"), "8 trees of 9 levels"},
-    {FAMILY("4x9"), "4 trees of 10 levels"},
-    {FAMILY("2x10"), "2 trees of 11 levels"},
-    {FAMILY("1x11"), "1 tree of 12 levels"},
-    {"crammedbert-3072",
-     "1x11",
-     768,
-     {3072},
-     1,
-     "the dense layer of crammedBERT and BERT-base, 3072 neurons, against 1x11"},
     {"large",
      "1x15",
      12288,
@@ -49,19 +30,43 @@ static const preset presets[] = {
 
 enum { PRESET_COUNT = sizeof presets / sizeof *presets };
 
-static ffl_status find_preset(const ffl_options *options, const preset **out)
+/* The feedforward layers of an encoder's preset: its trees against as many neurons and against BERT-base's
+ * 3072, or its dense layer against the tree of 1x11. */
+static preset of_encoder(const char *name, const ffl_encoder_config *config)
+{
+    preset out = {
+        .name = name, .tree = "1x11", .width = config->width, .dense = {config->neurons}, .dense_count = 1};
+    if (config->operation == FFL_FFF) {
+        snprintf(out.tree, sizeof out.tree, "%zux%zu", config->trees, config->levels - 1);
+        out.dense[0] = AS_THE_TREES;
+        out.dense[out.dense_count++] = 3072;
+    }
+    return out;
+}
+
+static ffl_status find_preset(const ffl_options *options, preset *out)
 {
     const char *name = options->value[FFL_OPT_PRESET];
-    char all[512] = "";
-    *out = &presets[0];
-    for (size_t i = 0; name && i < PRESET_COUNT; i++) {
+    char all[768] = "";
+    ffl_encoder_config config;
+    *out = presets[0];
+    if (!name)
+        return FFL_OK;
+    if (ffl_encoder_preset(name, &config)) {
+        *out = of_encoder(name, &config);
+        return FFL_OK;
+    }
+    for (size_t i = 0; i < PRESET_COUNT; i++) {
         if (strcmp(presets[i].name, name) == 0) {
-            *out = &presets[i];
+            *out = presets[i];
             return FFL_OK;
         }
-        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", presets[i].name);
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s, ", presets[i].name);
     }
-    return name ? ffl_fail(FFL_BAD_INPUT, "--preset %s: expected one of %s", name, all) : FFL_OK;
+    for (size_t i = 0; i < ffl_encoder_preset_count(); i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "",
+                 ffl_encoder_preset_name(i));
+    return ffl_fail(FFL_BAD_INPUT, "--preset %s: expected one of %s", name, all);
 }
 
 void ffl_shape_name(const ffl_layer *shape, char *out, size_t size)
@@ -143,16 +148,16 @@ ffl_status ffl_shapes_from_options(const ffl_options *options, ffl_shape_list *o
 {
     static const char *const activations[] = {[FFL_GELU] = "gelu", [FFL_RELU] = "relu", NULL};
     enum { WIDTH_MAX = 1 << 20 };
-    const preset *from;
+    preset from;
     size_t width_in, width_out, activation;
     ffl_tree_list trees;
     ffl_size_list dense;
     FFL_TRY(find_preset(options, &from));
-    FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH, 1, WIDTH_MAX, from->width, &width_in));
+    FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH, 1, WIDTH_MAX, from.width, &width_in));
     FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH_OUT, 1, WIDTH_MAX, width_in, &width_out));
     FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, activations, FFL_GELU, &activation));
-    FFL_TRY(ffl_option_trees(options, from->tree, &trees));
-    FFL_TRY(read_dense(options, from, &dense));
+    FFL_TRY(ffl_option_trees(options, from.tree, &trees));
+    FFL_TRY(read_dense(options, &from, &dense));
     *out = (ffl_shape_list){.count = trees.count};
     for (size_t i = 0; i < trees.count; i++) {
         ffl_shape_case *to = &out->value[i];
@@ -171,4 +176,6 @@ void ffl_presets_print(void)
 {
     for (size_t i = 0; i < PRESET_COUNT; i++)
         printf("%-22s %s\n", presets[i].name, presets[i].summary);
+    for (size_t i = 0; i < ffl_encoder_preset_count(); i++)
+        printf("%-22s %s\n", ffl_encoder_preset_name(i), ffl_encoder_preset_summary(i));
 }

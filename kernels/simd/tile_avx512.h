@@ -15,10 +15,10 @@
 /* Sums are floats, or integers where FFL_TILE_INTEGERS is defined before inclusion: gcc 12 keeps an
  * accumulator twice when it is cast between the two. */
 #ifdef FFL_TILE_INTEGERS
-typedef __m512i ffl_tile_sum;
-#define FFL_TILE_LOAD(mask, from) _mm512_maskz_loadu_epi32(mask, from)
-#define FFL_TILE_STORE(to, mask, v) _mm512_mask_storeu_epi32(to, mask, v)
-#define FFL_TILE_ZERO _mm512_setzero_si512()
+typedef int32_t ffl_tile_sum __attribute__((vector_size(64)));
+#define FFL_TILE_LOAD(mask, from) (ffl_tile_sum) _mm512_maskz_loadu_epi32(mask, from)
+#define FFL_TILE_STORE(to, mask, v) _mm512_mask_storeu_epi32(to, mask, (__m512i)(v))
+#define FFL_TILE_ZERO (ffl_tile_sum) _mm512_setzero_si512()
 #else
 typedef __m512 ffl_tile_sum;
 #define FFL_TILE_LOAD(mask, from) _mm512_maskz_loadu_ps(mask, from)

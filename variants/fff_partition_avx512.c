@@ -1,0 +1,76 @@
+/*
+ * FFF, depth-first partition: all tokens of the batch pass the root and its children in register tiles, split
+ * four ways, and so on down, one grandchild's tokens after the other; then the output, leaf by leaf. Every
+ * row is fetched once per batch, but near the root each step reads x of the whole batch again.
+ */
+#include "kernels/simd/group_output_avx512.h"
+#include "kernels/simd/walk.h"
+#include "kernels/team.h"
+#include "kernels/variant.h"
+
+enum { GRAIN = 64, BLOCK = 384 };
+
+static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx, float *y, size_t ldy,
+                 size_t tokens)
+{
+    const ffl_layer *l = plan->layer;
+    const size_t block = tokens >= l->nodes ? BLOCK : (l->width_out + BLOCK - 1) / BLOCK * BLOCK;
+    ffl_partition p = {.l = l, .last = l->levels, .x = x, .ldx = ldx, .g = scratch};
+    p.node = (uint32_t *)(p.g + tokens * l->levels);
+    p.spare = p.node + tokens;
+    uint32_t *list = p.spare + tokens;
+    p.way = (uint8_t *)(list + tokens);
+    for (; p.tree < l->trees; p.tree++) {
+        for (size_t t = 0; t < tokens; t++)
+            list[t] = (uint32_t)t;
+        ffl_partition_descend(&p, 0, 0, list, tokens);
+        ffl_partition_flush(&p);
+        ffl_group_output_avx512(&p, list, tokens, y, ldy, block, FFL_STORES_AHEAD);
+    }
+}
+
+static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
+                      size_t ldy, size_t tokens)
+{
+    return ffl_team_rows(plan, exec, GRAIN, part, x, ldx, y, ldy, tokens);
+}
+
+static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
+                        int32_t *nodes, float *logits)
+{
+    (void)exec;
+    ffl_walk_trace(plan->layer, ffl_tile_dot_avx512, x, ldx, tokens, nodes, logits);
+    return FFL_OK;
+}
+
+static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
+{
+    (void)machine;
+    ffl_team_scratch(plan, plan->max_tokens *
+                               (layer->levels * sizeof(float) + 3 * sizeof(uint32_t) + sizeof(uint8_t)));
+    return FFL_OK;
+}
+
+static bool supports(const ffl_layer *shape, size_t tokens, const char **why)
+{
+    (void)shape;
+    *why = "more than 2^32 tokens";
+    return tokens <= UINT32_MAX;
+}
+
+FFL_VARIANTS(fff_partition_avx512) = {
+    {.name = "fff_partition_avx512",
+     .source = "this lab",
+     .summary = "depth-first partition of the batch, tiles of 8 tokens by 3 nodes, AVX-512",
+     .operation = FFL_FFF,
+     .place = FFL_HOST,
+     .family = FFL_SIMD,
+     .isa = FFL_ISA_AVX512,
+     .threaded = true,
+     .contract = FFL_CONTRACT_F32_ROWS,
+     .supports = supports,
+     .prepare = prepare,
+     .run = run,
+     .trace = trace},
+    {0},
+};
