@@ -15,12 +15,13 @@
 #include <string.h>
 
 /* GRAIN: tokens of a thread at least; about ten times the work that waking it costs. */
-enum { GROUP = 256, GRAIN = 64, BLOCK = 384, LINE = 64 };
+enum { CHUNK = 64, GROUP = 128, GRAIN = 64, BLOCK = 384, LINE = 64 };
 
 /* What one thread has for itself. */
 typedef struct own {
     uint32_t spare[GROUP];
     uint8_t way[GROUP];
+    const float *wanted[CHUNK];
 } own;
 
 typedef struct work {
@@ -57,7 +58,8 @@ static ffl_partition partition(const work *w, int member, size_t last)
                            .g = w->g,
                            .node = w->node,
                            .spare = w->own[member].spare,
-                           .way = w->own[member].way};
+                           .way = w->own[member].way,
+                           .wanted = w->own[member].wanted};
 }
 
 static void descend_upper(void *user, int member, int members)
@@ -65,10 +67,14 @@ static void descend_upper(void *user, int member, int members)
     const work *w = user;
     const size_t end = w->tokens * ((size_t)member + 1) / (size_t)members;
     ffl_partition p = partition(w, member, w->upper);
-    for (size_t t = w->tokens * (size_t)member / (size_t)members; t < end; t += GROUP) {
-        const size_t count = end - t < GROUP ? end - t : GROUP;
+    for (size_t t = w->tokens * (size_t)member / (size_t)members; t < end; t += CHUNK) {
+        const size_t count = end - t < CHUNK ? end - t : CHUNK;
         for (size_t i = t; i < t + count; i++)
             w->order[i] = (uint32_t)i;
+        /* The next chunk's rows come into L2 while this one's tiles compute. */
+        p.wanted_first = p.wanted_end = 0;
+        for (size_t i = t + CHUNK; i < end && p.wanted_end < CHUNK; i++)
+            w->own[member].wanted[p.wanted_end++] = w->x + i * w->ldx;
         ffl_partition_descend(&p, 0, 0, w->order + t, count);
         ffl_partition_flush(&p);
     }

@@ -1,8 +1,8 @@
 /*
  * Descents of tokens that are kept sorted by node. A step takes all tokens of one node through it, and with
- * two levels per step through both children, in register tiles (token_tile_avx512.h), and splits them, stably and
- * in place, among the children or grandchildren. Two levels waste a third of the products, but read x, which
- * comes from L2, every other level only. Where a node has few tokens left, they walk on side by side.
+ * two levels per step through both children, in register tiles (token_tile_avx512.h), and splits them, stably
+ * and in place, among the children or grandchildren. Two levels waste a third of the products, but read x,
+ * which comes from L2, every other level only. Where a node has few tokens left, they walk on side by side.
  */
 #ifndef FFL_KERNELS_SIMD_PARTITION_AVX512_H
 #define FFL_KERNELS_SIMD_PARTITION_AVX512_H
@@ -23,7 +23,10 @@ typedef struct ffl_partition {
     uint32_t *node;  /* [tokens]: where each token has come to */
     uint32_t *spare; /* as long as the longest list */
     uint8_t *way;    /* likewise */
-    size_t waiting;  /* tokens that walk on alone, from node[] at their level; 0 at first */
+    /* Rows of width_in wanted soon: FFL_TILE_AHEAD of them are fetched into L2 by each tile. */
+    const float *const *wanted;
+    size_t wanted_first, wanted_end;
+    size_t waiting; /* tokens that walk on alone, from node[] at their level; 0 at first */
     uint32_t waiting_token[FFL_TILE_PAIRS];
     size_t waiting_level[FFL_TILE_PAIRS];
 } ffl_partition;
@@ -99,20 +102,23 @@ static inline void ffl_partition_flush(ffl_partition *p)
 
 /* One tile of one step of 1 or 2 levels, a constant like `tokens`; way[t]: to which (grand)child token t
  * goes. */
-static inline __attribute__((always_inline)) void ffl_partition_tile(const ffl_partition *p, size_t level,
+static inline __attribute__((always_inline)) void ffl_partition_tile(ffl_partition *p, size_t level,
                                                                      size_t node, const uint32_t *list,
                                                                      size_t tokens, size_t levels,
                                                                      uint8_t *way)
 {
     const float *x[FFL_TILE_TOKENS], *w[FFL_TILE_ROWS] = {ffl_partition_row(p, node)};
+    const float *ahead[FFL_TILE_AHEAD];
     __m256 z[FFL_TILE_ROWS];
+    for (size_t i = 0; i < FFL_TILE_AHEAD; i++)
+        ahead[i] = p->wanted_first < p->wanted_end ? p->wanted[p->wanted_first++] : w[0];
     for (size_t t = 0; t < tokens; t++)
         x[t] = p->x + list[t] * p->ldx;
     if (levels == 2) {
         w[1] = ffl_partition_row(p, 2 * node + 1);
         w[2] = ffl_partition_row(p, 2 * node + 2);
     }
-    ffl_tile_dots_avx512(x, tokens, w, levels == 2 ? 3 : 1, p->l->width_in, z);
+    ffl_tile_dots_avx512(x, tokens, w, levels == 2 ? 3 : 1, p->l->width_in, ahead, z);
     const __m256 zero = _mm256_setzero_ps();
     const __m256 first = _mm256_add_ps(z[0], _mm256_set1_ps(ffl_partition_bias(p, node)));
     const __m256 right = _mm256_cmp_ps(first, zero, _CMP_GT_OQ);
@@ -140,7 +146,7 @@ static inline __attribute__((always_inline)) void ffl_partition_tile(const ffl_p
  * One step of 1 or 2 levels, a constant, for all `count` tokens of a node on `level`: sorts the list by
  * (grand)child; list + start[i] .. list + start[i + 1] go to the i-th.
  */
-static inline __attribute__((always_inline)) void ffl_partition_step(const ffl_partition *p, size_t level,
+static inline __attribute__((always_inline)) void ffl_partition_step(ffl_partition *p, size_t level,
                                                                      size_t node, uint32_t *list,
                                                                      size_t count, size_t levels,
                                                                      size_t *start)

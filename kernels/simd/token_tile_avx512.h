@@ -9,7 +9,7 @@
 
 #include "kernels/simd/avx512.h"
 
-enum { FFL_TILE_TOKENS = 8, FFL_TILE_ROWS = 3, FFL_TILE_PAIRS = 4 };
+enum { FFL_TILE_TOKENS = 8, FFL_TILE_ROWS = 3, FFL_TILE_PAIRS = 4, FFL_TILE_AHEAD = 2 };
 
 static inline __m256 ffl_half_sums_avx512(__m512 v)
 {
@@ -28,10 +28,15 @@ static inline __m256 ffl_sums_avx512(const __m512 v[FFL_TILE_TOKENS])
     return _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
 }
 
-/* Lane t of z[r] = x[t]·w[r] for constant numbers of tokens and rows; lanes from `tokens` on: unspecified. */
+/*
+ * Lane t of z[r] = x[t]·w[r] for constant numbers of tokens and rows; lanes from `tokens` on: unspecified.
+ * ahead: FFL_TILE_AHEAD rows of n elements to be fetched into L2 meanwhile, evenly: asked for in a burst they
+ * would take all line buffers, which reading x from L2 needs too. Rows already there cost next to nothing.
+ */
 static inline __attribute__((always_inline)) void ffl_tile_dots_avx512(const float *const *x, size_t tokens,
                                                                        const float *const *w, size_t rows,
-                                                                       size_t n, __m256 *z)
+                                                                       size_t n, const float *const *ahead,
+                                                                       __m256 *z)
 {
     __m512 sum[FFL_TILE_ROWS][FFL_TILE_TOKENS];
     for (size_t r = 0; r < rows; r++)
@@ -47,6 +52,8 @@ static inline __attribute__((always_inline)) void ffl_tile_dots_avx512(const flo
             for (size_t r = 0; r < rows; r++)
                 sum[r][t] = _mm512_fmadd_ps(v, row[r], sum[r][t]);
         }
+        for (size_t i = 0; i < FFL_TILE_AHEAD; i++)
+            _mm_prefetch((const char *)(ahead[i] + k), _MM_HINT_T1);
     }
     if (k < n) {
         const __mmask16 m = ffl_lanes_avx512(n - k);
