@@ -17,7 +17,7 @@ const char *ffl_family_name(ffl_family family)
 
 const char *ffl_type_name(ffl_type type)
 {
-    static const char *const names[FFL_TYPE_COUNT] = {"f32", "tf32", "bf16", "f16", "int8"};
+    static const char *const names[FFL_TYPE_COUNT] = {"f32", "tf32", "bf16", "f16", "int8", "int16"};
     return names[type];
 }
 

@@ -51,7 +51,19 @@ typedef enum ffl_library {
     FFL_LIBRARY_COUNT
 } ffl_library;
 
-typedef enum ffl_type { FFL_F32 = 0, FFL_TF32, FFL_BF16, FFL_F16, FFL_INT8, FFL_TYPE_COUNT } ffl_type;
+/*
+ * int8 is fixed point with the largest magnitude / 127 as its step; int16, of inputs and activations, with a
+ * power of two of at most the largest magnitude / 2^13.
+ */
+typedef enum ffl_type {
+    FFL_F32 = 0,
+    FFL_TF32,
+    FFL_BF16,
+    FFL_F16,
+    FFL_INT8,
+    FFL_INT16,
+    FFL_TYPE_COUNT
+} ffl_type;
 
 typedef enum ffl_scale { FFL_SCALE_NONE = 0, FFL_SCALE_TENSOR, FFL_SCALE_ROW } ffl_scale;
 
@@ -67,18 +79,18 @@ enum {
  * it; a variant never states its own tolerance. Rows are ranked by class = weights type.
  */
 typedef struct ffl_contract {
-    ffl_type input;           /* x as multiplied */
-    ffl_type weights;         /* w_in and w_out as multiplied */
-    ffl_type hidden;          /* activation as fed to the second product */
-    ffl_type accumulator;     /* sums of both products */
-    ffl_type output;          /* y before it is widened to float */
-    ffl_scale weight_scale;   /* int8 weights: granularity of the scale */
-    bool reassociates;        /* sums in another order than by index (vectors, blocks, BLAS) */
-    bool flushes_denormals;   /* may read or write denormals as zero */
-    double activation_error;  /* |act computed - act exact| <= activation_error · |z| */
-    size_t over_read_bytes;   /* past the end of x or y it may read, never use; see memory.h */
-    size_t alignment;         /* of x and y in bytes; 4 = any float address */
-    unsigned invariances;     /* FFL_SAME_* */
+    ffl_type input;          /* x as multiplied */
+    ffl_type weights;        /* w_in and w_out as multiplied */
+    ffl_type hidden;         /* activation as fed to the second product */
+    ffl_type accumulator;    /* sums of both products */
+    ffl_type output;         /* y before it is widened to float */
+    ffl_scale weight_scale;  /* int8 weights: granularity of the scale */
+    bool reassociates;       /* sums in another order than by index (vectors, blocks, BLAS) */
+    bool flushes_denormals;  /* may read or write denormals as zero */
+    double activation_error; /* |act computed - act exact| <= activation_error · |z| */
+    size_t over_read_bytes;  /* past the end of x or y it may read, never use; see memory.h */
+    size_t alignment;        /* of x and y in bytes; 4 = any float address */
+    unsigned invariances;    /* FFL_SAME_* */
 } ffl_contract;
 
 #define FFL_UNIT_F32 0x1p-24 /* unit roundoff of float */

@@ -26,6 +26,7 @@ static float round_to(ffl_type type, float v, float step)
     case FFL_BF16:
         return round_bits(v, 8);
     case FFL_INT8:
+    case FFL_INT16:
         return step > 0 ? step * rintf(v / step) : 0;
     default:
         return v;
@@ -40,10 +41,17 @@ static float step_of(const float *v, size_t n)
     return peak / 127.0f;
 }
 
+/* Of inputs and hidden values: int16 has a power of two. */
+static float fixed_step_of(ffl_type type, const float *v, size_t n)
+{
+    const float step = step_of(v, n);
+    return type == FFL_INT16 && step > 0 ? ldexpf(1.0f, ilogbf(127.0f * step) - 13) : step;
+}
+
 float simulate_logit(const simulation *how, const ffl_layer *l, const float *x, size_t neuron)
 {
     const float *w = l->w_in + neuron * l->width_in;
-    const float x_step = step_of(x, l->width_in);
+    const float x_step = fixed_step_of(how->contract.input, x, l->width_in);
     const float w_step = how->step_in > 0 ? how->step_in : step_of(w, l->width_in);
     const float bias = how->flaw == NO_BIAS ? 0 : l->b_in[neuron];
     float sum[64] = {how->bias_first ? bias : 0.0f};
@@ -131,11 +139,12 @@ void simulate(const simulation *how, const ffl_layer *l, const float *x, float *
         for (size_t j = 0; j < l->width_out; j++)
             y[j] = l->b_out ? l->b_out[j] : 0.0f;
         /* The scale of a row of w_out is inside the sum: it is quantised with the hidden value. */
-        const bool absorbs =
-            how->contract.weights == FFL_INT8 && how->contract.hidden == FFL_INT8 && how->step_out == 0;
+        const bool absorbs = how->contract.weights == FFL_INT8 &&
+                             (how->contract.hidden == FFL_INT8 || how->contract.hidden == FFL_INT16) &&
+                             how->step_out == 0;
         for (size_t k = 0; k < v.count; k++)
             v.g[k] *= absorbs ? step_of(l->w_out + v.neuron[k] * l->width_out, l->width_out) : 1.0f;
-        const float hidden_step = step_of(v.g, v.count);
+        const float hidden_step = fixed_step_of(how->contract.hidden, v.g, v.count);
         for (size_t k = 0; k < v.count; k++) {
             const float unit = absorbs ? step_of(l->w_out + v.neuron[k] * l->width_out, l->width_out) : 1.0f;
             const float g = round_to(how->contract.hidden, v.g[k], hidden_step);

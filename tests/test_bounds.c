@@ -29,6 +29,8 @@ static const struct {
     {"int8", {.contract = CONTRACT(FFL_INT8, FFL_INT8, FFL_F32, FFL_F32, FFL_SCALE_ROW), .lanes = 16}},
     {"int8, hidden too",
      {.contract = CONTRACT(FFL_INT8, FFL_INT8, FFL_INT8, FFL_F32, FFL_SCALE_ROW), .lanes = 16}},
+    {"int8, int16 values",
+     {.contract = CONTRACT(FFL_INT16, FFL_INT8, FFL_INT16, FFL_F32, FFL_SCALE_ROW), .lanes = 16}},
     {"int8, only hidden",
      {.contract = CONTRACT(FFL_F32, FFL_F32, FFL_INT8, FFL_F32, FFL_SCALE_NONE), .lanes = 16}},
     {"int8, one scale",

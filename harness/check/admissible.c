@@ -143,7 +143,7 @@ ffl_status ffl_alternatives_measure(ffl_walk *walk, ffl_alternatives *alternativ
     for (size_t i = 0; i < alternatives->count; i++)
         for (size_t level = 0; level < l->levels; level++)
             peak = fmax(peak, ffl_node_hidden(walk->arithmetic, &alternatives->item[i].nodes[level]));
-    if (walk->arithmetic->int8_hidden && peak > walk->hidden_peak)
+    if (walk->arithmetic->hidden_codes > 0 && peak > walk->hidden_peak)
         ffl_walk_sum(walk, peak);
     for (size_t i = 0; i < alternatives->count; i++) {
         ffl_alternative *a = &alternatives->item[i];

@@ -7,6 +7,7 @@
 #define SUM_SIGMAS 8.0
 #define ROUNDING_SIGMAS 5.0
 #define INT8_MAX_CODE 127.0
+#define INT16_MIN_CODE 0x1p13
 #define APPROXIMATE (64 * 0x1p-24) /* activation errors above are those of a formula, not of rounding */
 #define GELU_SLOPE 1.13            /* |gelu'| <= 1.1290 */
 
@@ -21,6 +22,7 @@ static const struct {
     [FFL_BF16] = {0x1p-8, 0x1p-134, 0x1p-126, 0x1p127},
     [FFL_F16] = {0x1p-11, 0x1p-25, 0x1p-14, 0x1p15},
     [FFL_INT8] = {0, 0, 0, 0x1p127},
+    [FFL_INT16] = {0, 0, 0, 0x1p127},
 };
 
 /* Rounding n times: n·u/(1 - n·u), and n·u where that has no meaning (README.md). */
@@ -35,10 +37,16 @@ static double rounding(ffl_type type)
     return type == FFL_F32 ? 0 : formats[type].roundoff;
 }
 
+/* Fixed point: how many steps the largest magnitude has at least. */
+static double codes_of(ffl_type type)
+{
+    return type == FFL_INT8 ? INT8_MAX_CODE : type == FFL_INT16 ? INT16_MIN_CODE : 0;
+}
+
 static double tiny(ffl_type type, bool flushes)
 {
     if (flushes)
-        return formats[type == FFL_INT8 ? FFL_F32 : type].normal;
+        return formats[codes_of(type) > 0 ? FFL_F32 : type].normal;
     return type == FFL_F32 ? 0 : formats[type].denormal;
 }
 
@@ -67,9 +75,9 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
         .output_tiny = tiny(contract->output, flushes),
         .sum_tiny = flushes ? formats[sum].normal : formats[sum].denormal,
         .roundoff = formats[sum].roundoff,
-        .int8_input = contract->input == FFL_INT8,
+        .input_codes = codes_of(contract->input),
         .int8_weights = contract->weights == FFL_INT8,
-        .int8_hidden = contract->hidden == FFL_INT8,
+        .hidden_codes = codes_of(contract->hidden),
         .row_steps = contract->weights == FFL_INT8,
         .activation_error = layer->activation == FFL_RELU ? 0 : contract->activation_error,
         .slope = layer->activation == FFL_RELU ? 1 : GELU_SLOPE,
@@ -80,7 +88,7 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
         .sum_limit = fmin(formats[sum].limit, formats[contract->output].limit),
         .plain = contract->input == FFL_F32 && contract->weights == FFL_F32 && !flushes,
     };
-    a.shares = a.input > 0 || a.int8_input || a.activation_error > APPROXIMATE;
+    a.shares = a.input > 0 || a.input_codes > 0 || a.activation_error > APPROXIMATE;
     a.gamma_in = gamma_of((double)layer->width_in + 1, a.roundoff);
     a.gamma_out = gamma_of((double)a.visited + (layer->b_out != NULL), a.roundoff);
     if (a.int8_weights && contract->weight_scale == FFL_SCALE_TENSOR) {
@@ -115,7 +123,7 @@ static conversion convert(const ffl_arithmetic *a, const ffl_input *input, const
     double peak, w_absolute, w_squares;
     ffl_sum_norms(w, a->layer->width_in, &peak, &w_absolute, &w_squares);
     const double relative = a->input + a->weights + a->input * a->weights;
-    const double x_step = a->int8_input ? input->peak / INT8_MAX_CODE : 0;
+    const double x_step = a->input_codes > 0 ? input->peak / a->input_codes : 0;
     const double w_step = !a->int8_weights ? 0 : a->tensor_step_in ? a->tensor_step_in : peak / INT8_MAX_CODE;
     const double x_variance = x_step * x_step / 12, w_variance = w_step * w_step / 12;
     return (conversion){
@@ -126,7 +134,7 @@ static conversion convert(const ffl_arithmetic *a, const ffl_input *input, const
                                               x_variance * w_variance * n),
         .shared = ROUNDING_SIGMAS * sqrt(a->input * a->input * squares + x_variance * w_squares),
         .underflow = a->input_tiny * (w_absolute + n * a->weights_tiny) + a->weights_tiny * input->absolute,
-        .unit = w_step > 0 && w_step < 1 && !a->int8_input ? w_step : 1,
+        .unit = w_step > 0 && w_step < 1 && a->input_codes == 0 ? w_step : 1,
         .overflows = a->weights && peak > a->weights_limit,
     };
 }
@@ -186,14 +194,17 @@ void ffl_sums_add(const ffl_arithmetic *a, const ffl_node *node, double hidden_p
     const ffl_layer *l = a->layer;
     const float *w = l->w_out + node->neuron * l->width_out;
     const double g = fabs(node->g), z = fabs(node->z);
-    double hidden_step = a->int8_hidden ? hidden_peak / INT8_MAX_CODE : 0;
+    double hidden_step = a->hidden_codes > 0 ? hidden_peak / a->hidden_codes : 0;
     if (a->row_steps) /* of g itself; a row of zeros adds nothing, whatever it is multiplied by */
         hidden_step = node->step > 0 ? hidden_step / node->step : 0;
+    /* So are values flushed to zero. */
+    const double hidden_tiny =
+        a->hidden_codes > 0 && a->row_steps && node->step > 0 ? a->hidden_tiny / node->step : a->hidden_tiny;
 
     double error = a->slope * node->worst + a->activation_error * (z + node->worst);
-    error += a->hidden * (g + error) + 0.5 * hidden_step + a->hidden_tiny;
+    error += a->hidden * (g + error) + 0.5 * hidden_step + hidden_tiny;
     const double activation = a->activation_error * z, hidden = a->hidden * g, weights = a->weights * g;
-    const double deviation = a->slope * node->statistical + a->hidden_tiny +
+    const double deviation = a->slope * node->statistical + hidden_tiny +
                              ROUNDING_SIGMAS * sqrt(activation * activation + hidden * hidden +
                                                     weights * weights + hidden_step * hidden_step / 12);
     const double gamma = a->gamma_out;

@@ -14,9 +14,10 @@ typedef struct ffl_arithmetic {
     ffl_data data;
     double input, weights, hidden, output; /* relative rounding; 0 when kept, or int8 */
     double input_tiny, weights_tiny, hidden_tiny, output_tiny, sum_tiny;
-    double roundoff;            /* u of the accumulator */
-    double gamma_in, gamma_out; /* γ of width_in + 1 and of the neurons summed into an output */
-    bool int8_input, int8_weights, int8_hidden;
+    double roundoff;                  /* u of the accumulator */
+    double gamma_in, gamma_out;       /* γ of width_in + 1 and of the neurons summed into an output */
+    double input_codes, hidden_codes; /* fixed point: step = largest magnitude / this; else 0 */
+    bool int8_weights;
     bool row_steps;                         /* int8 weights with a scale per row */
     double tensor_step_in, tensor_step_out; /* int8 weights with one scale: the quantisation step, else 0 */
     double activation_error, slope;         /* slope bounds |act'| */
