@@ -2,7 +2,9 @@
  * The program: finds the command, reads its options, runs it, and is the only place that prints an error
  * and chooses the exit code.
  */
+#include "harness/auto/table.h"
 #include "harness/cli.h"
+#include "harness/commands.h"
 #include "harness/environment.h"
 #include "harness/problems.h"
 #include "harness/registry.h"
@@ -37,9 +39,22 @@ static ffl_status prepare(const ffl_options *options)
     return FFL_OK;
 }
 
+/* A stale tuning table is no error, but its owner should know. */
+static void tell_stale_table(const ffl_command *command)
+{
+    char note[1024];
+    if (command == &ffl_command_tune || command == &ffl_command_worker ||
+        !ffl_command_takes(command, FFL_OPT_KEEP_BLAS_ENVIRONMENT))
+        return; /* makes a new one, was told already, or runs no variant */
+    ffl_tuned_note(note, sizeof note);
+    if (*note)
+        fprintf(stderr, "fflab: %s\n", note);
+}
+
 static ffl_status run(int argc, char **argv, int *exit_code)
 {
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         ffl_help_program();
         *exit_code = argc < 2 ? FFL_EXIT_USAGE : FFL_EXIT_GOOD;
         return FFL_OK;
@@ -59,8 +74,10 @@ static ffl_status run(int argc, char **argv, int *exit_code)
         status = ffl_environment_enter(argv, &options);
         if (status == FFL_OK)
             status = prepare(&options);
-        if (status == FFL_OK)
+        if (status == FFL_OK) {
+            tell_stale_table(command);
             status = ffl_problems_run(&options, exit_code);
+        }
     }
     ffl_options_free(&options);
     return status;

@@ -19,6 +19,13 @@ static double zipf_share(double exponent, double leaves)
     return squares / (sum * sum);
 }
 
+/* Of a cluster not all tokens reach its leaf, but a share q; the most frequent leaf has q/K of all. */
+static double cluster_share(double clusters, double top1)
+{
+    const double q = isfinite(top1) ? fmin(1, top1 * clusters) : 1;
+    return q * q / clusters;
+}
+
 double ffl_derive_shared(const ffl_record *r)
 {
     ffl_routing routing;
@@ -31,7 +38,7 @@ double ffl_derive_shared(const ffl_record *r)
     else if (routing.kind == FFL_ZIPF)
         share = zipf_share(routing.exponent, leaves);
     else if (routing.kind == FFL_PROTOTYPES)
-        share = 1 / (double)routing.clusters + chance;
+        share = cluster_share((double)routing.clusters, r->top1_mean) + chance;
     else if (routing.kind == FFL_RECORDED && isfinite(r->top1_mean))
         share = r->top1_mean * r->top1_mean;
     share = (share - chance) / (1 - chance);
