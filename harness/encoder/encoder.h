@@ -1,0 +1,100 @@
+/*
+ * The forward pass of an encoder (config.h), with any host or CUDA variant as its feedforward layers and one
+ * fixed implementation of everything else: projections by the fastest BLAS provider, attention and norms from
+ * kernels/. Only the feedforward variant is under test.
+ *
+ *     ffl_encoder_embed(e, &input);
+ *     for (i = 0; i < layers; i++) ffl_encoder_layer_run(e, i);
+ *     ffl_encoder_finish(e);  ffl_encoder_logits(e, …);
+ *
+ * A dense variant in an encoder with trees evaluates all their neurons: another function, of equal
+ * parameters.
+ */
+#ifndef FFL_HARNESS_ENCODER_H
+#define FFL_HARNESS_ENCODER_H
+
+#include "harness/encoder/weights.h"
+#include "harness/instance.h"
+
+typedef struct ffl_encoder_input {
+    size_t batch, sequence;
+    const int32_t *ids;        /* [batch][sequence] */
+    const unsigned char *mask; /* [batch][sequence], 1: a token, 0: padding; NULL: no padding */
+} ffl_encoder_input;
+
+typedef enum ffl_part {
+    FFL_PART_EMBEDDING = 0,
+    FFL_PART_NORM,
+    FFL_PART_QKV,
+    FFL_PART_ATTENTION,
+    FFL_PART_PROJECTION,
+    FFL_PART_FEEDFORWARD,
+    FFL_PART_LOGITS,
+    FFL_PART_COUNT
+} ffl_part;
+
+const char *ffl_part_name(ffl_part part);
+
+/* Row of the position table for the token at s; *seen counts the tokens of the sequence that are no padding.
+ */
+size_t ffl_encoder_position(const ffl_encoder_config *config, const int32_t *ids, size_t s, size_t *seen);
+
+typedef struct ffl_encoder ffl_encoder;
+
+/*
+ * FFL_BAD_INPUT: an id outside the vocabulary, a sequence longer than the position table, a sequence of
+ * nothing but padding, no sequences. Names sequence, position and value.
+ */
+ffl_status ffl_encoder_input_check(const ffl_encoder_config *config, const ffl_encoder_input *input);
+
+/*
+ * Prepares the variant for every layer. batch and sequence are the most that a pass may have; weights must
+ * outlive the encoder. FFL_BAD_INPUT with the variant's reason when it does not take the layer's shape.
+ */
+ffl_status ffl_encoder_new(const ffl_encoder_weights *weights, const ffl_variant *variant, size_t batch,
+                           size_t sequence, int threads, ffl_encoder **out);
+
+/* Starts a pass; the input must have passed the check, and live until the pass is over. */
+ffl_status ffl_encoder_embed(ffl_encoder *encoder, const ffl_encoder_input *input);
+
+ffl_status ffl_encoder_layer_run(ffl_encoder *encoder, size_t layer);
+
+/* The final norm, where there is one. */
+void ffl_encoder_finish(ffl_encoder *encoder);
+
+/*
+ * Logits of all tokens, `at_once` rows at a time: `rows` is called with each block. FFL_UNSUPPORTED when the
+ * checkpoint has no head.
+ */
+typedef void ffl_logits_rows(void *user, size_t first, size_t count, const float *logits);
+ffl_status ffl_encoder_logits(ffl_encoder *encoder, ffl_logits_rows *rows, void *user);
+
+/* The whole pass. logits: also the head, if there is one. */
+ffl_status ffl_encoder_run(ffl_encoder *encoder, const ffl_encoder_input *input, bool logits);
+
+/* ---- Looking inside ---- */
+
+/* [tokens][width]: after embedding, a layer (complete, residual included), or the finish. */
+float *ffl_encoder_state(ffl_encoder *encoder);
+
+/* [tokens][width]: what the feedforward layer was last given. */
+const float *ffl_encoder_feedforward_input(const ffl_encoder *encoder);
+
+/* The layer's variant once more on that input; y [tokens][width]. */
+ffl_status ffl_encoder_feedforward_again(const ffl_encoder *encoder, size_t layer, float *y);
+
+/* Nodes that layer's variant visited for its last input, [tokens][trees][levels], and their logits. */
+ffl_status ffl_encoder_trace(const ffl_encoder *encoder, size_t layer, int32_t *nodes, float *logits);
+
+/* The layer that the variant evaluates: trees, or all their neurons. */
+const ffl_layer *ffl_encoder_feedforward(const ffl_encoder *encoder, size_t layer);
+
+/* Nanoseconds in each part since the last call of ffl_encoder_clear_times; packing of weights. */
+const double *ffl_encoder_times(const ffl_encoder *encoder);
+void ffl_encoder_clear_times(ffl_encoder *encoder);
+double ffl_encoder_pack_ns(const ffl_encoder *encoder);
+const char *ffl_encoder_blas_name(const ffl_encoder *encoder);
+
+void ffl_encoder_free(ffl_encoder *encoder);
+
+#endif
