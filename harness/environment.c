@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static const char guard[] = "FFLAB_BLAS";
-static const char *const prefixes[] = {"OPENBLAS_", "GOTO", "BLIS_", "OMP_", "GOMP_", "KMP_", "MKL_"};
+static const char *const prefixes[] = {"OPENBLAS_", "GOTO", "BLIS_", "OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_"};
 static const char *const quiet[][2] = {{"OPENBLAS_THREAD_TIMEOUT", "4"}, {"GOMP_SPINCOUNT", "0"}};
 
 /* What is in the guard: {"overridden": [...], "openblas": {...}, "blis": {...}, "cblas": {...}}. */

@@ -5,6 +5,7 @@
 #include "harness/environment.h"
 #include "kernels/blas.h"
 #include "kernels/cpu.h"
+#include "kernels/onednn.h"
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,7 +149,7 @@ static json_t *build_json(void)
 static json_t *blas_json(void)
 {
     json_t *all = ffl_environment_providers();
-    for (int l = FFL_NO_LIBRARY + 1; l < FFL_LIBRARY_COUNT; l++) {
+    for (int l = FFL_NO_LIBRARY + 1; l <= FFL_CBLAS; l++) {
         if (ffl_blas_open((ffl_library)l))
             continue;
         json_t *object = json_object();
@@ -156,6 +157,16 @@ static json_t *blas_json(void)
         set_text(object, "missing", ffl_error());
         json_array_append_new(all, object);
     }
+    const ffl_onednn *onednn = ffl_onednn_open();
+    json_t *object = json_object();
+    set_text(object, "library", ffl_library_name(FFL_ONEDNN));
+    if (onednn) {
+        set_text(object, "version", onednn->version);
+        set_text(object, "family", onednn->family);
+    } else {
+        set_text(object, "missing", ffl_error());
+    }
+    json_array_append_new(all, object);
     return all;
 }
 

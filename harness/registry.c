@@ -4,6 +4,7 @@
 #include "kernels/blas.h"
 #include "kernels/device.h"
 #include "kernels/memory.h"
+#include "kernels/onednn.h"
 #include "kernels/team.h"
 #include <dlfcn.h>
 #include <fnmatch.h>
@@ -131,7 +132,9 @@ bool ffl_variant_available(const ffl_variant *variant, const char **why)
     }
     if (variant->place == FFL_CUDA)
         return ffl_device_available(why);
-    if (variant->library != FFL_NO_LIBRARY && !ffl_blas_open(variant->library)) {
+    const bool blas = variant->library != FFL_NO_LIBRARY && variant->library != FFL_ONEDNN;
+    if ((variant->library == FFL_ONEDNN && !ffl_onednn_open()) ||
+        (blas && !ffl_blas_open(variant->library))) {
         snprintf(reason, sizeof reason, "%.500s", ffl_error());
         return false;
     }

@@ -23,6 +23,6 @@ const char *ffl_type_name(ffl_type type)
 
 const char *ffl_library_name(ffl_library library)
 {
-    static const char *const names[FFL_LIBRARY_COUNT] = {"none", "openblas", "blis", "cblas"};
+    static const char *const names[FFL_LIBRARY_COUNT] = {"none", "openblas", "blis", "cblas", "onednn"};
     return names[library];
 }

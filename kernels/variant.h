@@ -48,6 +48,7 @@ typedef enum ffl_library {
     FFL_OPENBLAS,
     FFL_BLIS,
     FFL_CBLAS, /* the one named by --blas-library */
+    FFL_ONEDNN, /* no CBLAS: kernels/onednn.h */
     FFL_LIBRARY_COUNT
 } ffl_library;
 

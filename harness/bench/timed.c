@@ -6,6 +6,7 @@
 #include "harness/registry.h"
 #include "kernels/blas.h"
 #include "kernels/memory.h"
+#include "kernels/onednn.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,12 @@ static const double call_limit = 2.0, reduced_limit = 0.5;
 
 static void fill_library(ffl_record *record, const ffl_variant *variant)
 {
+    const ffl_onednn *onednn = variant->library == FFL_ONEDNN ? ffl_onednn_open() : NULL;
+    if (onednn) {
+        snprintf(record->library_version, sizeof record->library_version, "%s", onednn->version);
+        snprintf(record->kernel_family, sizeof record->kernel_family, "%s", onednn->family);
+        return;
+    }
     const ffl_blas *blas = variant->library == FFL_NO_LIBRARY ? NULL : ffl_blas_open(variant->library);
     if (!blas)
         return;

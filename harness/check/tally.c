@@ -3,6 +3,7 @@
 #include "harness/environment.h"
 #include "harness/registry.h"
 #include "kernels/blas.h"
+#include "kernels/onednn.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,11 @@ void ffl_check_key(const ffl_variant *variant, const ffl_check_case *item, char 
 
 #define SET(field, ...) snprintf(record->field, sizeof record->field, __VA_ARGS__)
 
+static const ffl_blas *blas_of(const ffl_variant *v)
+{
+    return v->library == FFL_NO_LIBRARY || v->library == FFL_ONEDNN ? NULL : ffl_blas_open(v->library);
+}
+
 static void describe_variant(const ffl_variant *v, ffl_record *record)
 {
     SET(variant, "%s", v->name);
@@ -126,10 +132,15 @@ static void describe_variant(const ffl_variant *v, ffl_record *record)
     SET(isa, "%s", ffl_isa_name(v->isa));
     SET(clazz, "%s", ffl_variant_class(v));
     SET(place, "%s", v->place == FFL_CUDA ? "cuda" : "host");
-    const ffl_blas *blas = v->library == FFL_NO_LIBRARY ? NULL : ffl_blas_open(v->library);
+    const ffl_blas *blas = blas_of(v);
     if (blas) {
         SET(library_version, "%s", blas->version);
         SET(kernel_family, "%s", blas->family);
+    }
+    const ffl_onednn *onednn = v->library == FFL_ONEDNN ? ffl_onednn_open() : NULL;
+    if (onednn) {
+        SET(library_version, "%s", onednn->version);
+        SET(kernel_family, "%s", onednn->family);
     }
 }
 
@@ -155,7 +166,7 @@ static void describe_case(const ffl_variant *v, const ffl_check_case *item, ffl_
 static void flag_handicap(const ffl_variant *v, ffl_record *record)
 {
     const char *why;
-    const ffl_blas *blas = v->library == FFL_NO_LIBRARY ? NULL : ffl_blas_open(v->library);
+    const ffl_blas *blas = blas_of(v);
     record->handicapped = blas && ffl_blas_handicapped(blas, &why);
     if (record->handicapped && !record->reason[0])
         SET(reason, "%s", why);
