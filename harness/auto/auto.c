@@ -138,7 +138,8 @@ SUPPORTS(fff, 3)
 SUPPORTS(fff_bf16, 4)
 SUPPORTS(fff_int8, 5)
 
-/* The weakest that a kernel of the class may be and still be chosen. */
+/* The weakest that a kernel of the class may be and still be chosen: the dense int8 ones take 8-bit inputs,
+ * the conditional ones 16-bit or none. */
 #define CONTRACT(class_, narrow, scale)                                                                      \
     {                                                                                                        \
         .input = narrow, .weights = class_, .hidden = narrow, .accumulator = FFL_F32, .output = FFL_F32,     \
@@ -166,6 +167,6 @@ const ffl_variant ffl_auto_variants[] = {
     DENSE(ff_int8, "ff_auto_int8", FFL_INT8, FFL_INT8, FFL_SCALE_ROW),
     TREE(fff, "fff_auto", FFL_F32, FFL_F32, FFL_SCALE_NONE),
     TREE(fff_bf16, "fff_auto_bf16", FFL_BF16, FFL_BF16, FFL_SCALE_NONE),
-    TREE(fff_int8, "fff_auto_int8", FFL_INT8, FFL_INT8, FFL_SCALE_ROW),
+    TREE(fff_int8, "fff_auto_int8", FFL_INT8, FFL_INT16, FFL_SCALE_ROW),
     {0},
 };
