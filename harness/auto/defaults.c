@@ -15,9 +15,10 @@ typedef struct preference {
 
 /* From runs on a Cascade Lake core at width 768; the first match that fits is taken. */
 static const preference preferences[] = {
-    {FFL_FF, 0, 4, {"ff_tiled_*avx512bf16", "ff_tiled_widened*", "ff_tiled_avx512", "ff_tiled*", "ff_rows*"}},
+    {FFL_FF, 0, 4, {"ff_tiled_*avx512bf16", "ff_tiled_widened*", "ff_rows_avx512", "ff_tiled*", "ff_rows*"}},
     {FFL_FF, 0, SIZE_MAX, {"ff_tiled_*avx512bf16", "ff_tiled_avx512", "ff_tiled*", "ff_blas3*"}},
     {FFL_FFF, 0, 8, {"fff_walk_records4*", "fff_walk_*vnni", "fff_walk_fused_avx512", "fff_walk_fused*"}},
+    {FFL_FFF, 4, 511, {"fff_partition*", "fff_buckets_avx512", "fff_buckets*", "fff_sorted*"}},
     {FFL_FFF, 4, SIZE_MAX, {"fff_forest*", "fff_buckets_avx512", "fff_buckets*", "fff_sorted*"}},
     {FFL_FFF, 0, 127, {"fff_walk_records4*", "fff_walk_interleaved4_*vnni", "fff_walk_interleaved4*"}},
     {FFL_FFF, 0, SIZE_MAX, {"fff_buckets_avx512", "fff_buckets*", "fff_sorted*", "fff_walk_interleaved4*"}},
