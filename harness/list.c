@@ -39,8 +39,11 @@ static json_t *variant_json(const ffl_variant *v, bool available, const char *re
 
 static void print_row(const ffl_variant *v, bool available, const char *reason)
 {
-    printf("%-28s %-4s %-6s %-5s %-10s %s\n", v->name, v->operation == FFL_FFF ? "fff" : "ff",
-           ffl_family_name(v->family), ffl_variant_class(v), ffl_isa_name(v->isa), v->summary);
+    char values[FFL_VALUES_SIZE];
+    ffl_variant_values(v, values);
+    printf("%-28s %-4s %-6s %-5s %-10s %s%s%s%s\n", v->name, v->operation == FFL_FFF ? "fff" : "ff",
+           ffl_family_name(v->family), ffl_variant_class(v), ffl_isa_name(v->isa), v->summary, *values ? " (" : "", values,
+           *values ? ")" : "");
     if (!available)
         printf("%-28s   not here: %s\n", "", reason);
 }

@@ -181,3 +181,11 @@ const char *ffl_variant_class(const ffl_variant *variant)
 {
     return ffl_type_name(variant->contract.weights);
 }
+
+void ffl_variant_values(const ffl_variant *variant, char out[FFL_VALUES_SIZE])
+{
+    const ffl_contract *c = &variant->contract;
+    *out = '\0';
+    if (c->weights != FFL_F32)
+        snprintf(out, FFL_VALUES_SIZE, "x %s, hidden %s", ffl_type_name(c->input), ffl_type_name(c->hidden));
+}

@@ -45,6 +45,13 @@ bool ffl_variant_selected(const ffl_variant *variant, const char *const *globs, 
 /* The class it is ranked in, its weights' type: "f32", "bf16", … */
 const char *ffl_variant_class(const ffl_variant *variant);
 
+/*
+ * What the class does not say: the types of inputs and activations as multiplied, "x f32, hidden bf16". Empty in the
+ * class f32, where a row of other types would be no f32 row.
+ */
+enum { FFL_VALUES_SIZE = 32 };
+void ffl_variant_values(const ffl_variant *variant, char out[FFL_VALUES_SIZE]);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,6 @@
 #include "harness/bench/table.h"
 #include "harness/check/judge.h"
+#include "harness/registry.h"
 #include "reports/format.h"
 #include "reports/speedup.h"
 #include <math.h>
@@ -67,6 +68,10 @@ static void print_row(const ffl_rows *rows, const ffl_row *row)
 {
     char token[FFL_CELL] = "-", same[FFL_CELL] = "-", best[FFL_CELL] = "-", flags[FFL_CELL];
     const ffl_record *r = &row->record;
+    const ffl_variant *variant = ffl_registry_find(r->variant);
+    char values[FFL_VALUES_SIZE] = "";
+    if (variant)
+        ffl_variant_values(variant, values);
     ffl_format_flags(row, flags);
     if (r->calls > 0)
         format_time(row, token);
@@ -82,6 +87,8 @@ static void print_row(const ffl_rows *rows, const ffl_row *row)
     const int width = strstr(token, "µ") ? 29 : 28;
     printf("  %-32s %6lld %-*s %-12s %-14s %s%s%s", r->variant, (long long)r->neurons, width, token, same,
            best, r->verdict, *flags ? " " : "", flags);
+    if (*values)
+        printf("  %s", values);
     if (ffl_row_is_reduced(row) && r->tokens > 0)
         printf(" * %lld tokens per call, not ranked", (long long)r->tokens);
     if ((!has_verdict(row, FFL_PASSED) || *flags) && *r->reason)
