@@ -48,7 +48,8 @@ static inline __attribute__((always_inline)) void ffl_tile_dots_avx512(const flo
         for (size_t r = 0; r < rows; r++)
             row[r] = _mm512_loadu_ps(w[r] + k);
         for (size_t t = 0; t < tokens; t++) {
-            const __m512 v = _mm512_loadu_ps(x[t] + k);
+            __m512 v = _mm512_loadu_ps(x[t] + k);
+            __asm__("" : "+v"(v)); /* gcc 12 would load it again for every row */
             for (size_t r = 0; r < rows; r++)
                 sum[r][t] = _mm512_fmadd_ps(v, row[r], sum[r][t]);
         }
