@@ -241,7 +241,7 @@ const ffl_command ffl_command_tune = {
         "another\n"
         "table, FFLAB_TUNING=none the built-in rules. How it decides: harness/tune/README.md.\n\n"
         "Examples:\n"
-        "  fflab tune                                       about 4 minutes\n"
+        "  fflab tune                                       about 5 minutes\n"
         "  fflab tune --full --out results/tuning           the whole grid, an hour; --resume goes on\n"
         "  fflab tune --tree 16x7 --batch 1,128 --class f32 --table mine.json\n"
         "  fflab tune --report\n",
