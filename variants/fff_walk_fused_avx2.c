@@ -17,7 +17,7 @@ static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx
 static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
                       size_t ldy, size_t tokens)
 {
-    return ffl_team_rows(plan, exec, 16, part, x, ldx, y, ldy, tokens);
+    return ffl_team_rows(plan, exec, 32, part, x, ldx, y, ldy, tokens);
 }
 
 static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,

@@ -110,7 +110,7 @@ static inline __attribute__((always_inline)) void trace_walk(const ffl_layer *l,
     static ffl_status run_##NUMBER(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx,   \
                                    float *y, size_t ldy, size_t tokens)                                      \
     {                                                                                                        \
-        return ffl_team_rows(plan, exec, 16, part_##NUMBER, x, ldx, y, ldy, tokens);                         \
+        return ffl_team_rows(plan, exec, 32, part_##NUMBER, x, ldx, y, ldy, tokens);                         \
     }                                                                                                        \
     static ffl_status trace_##NUMBER(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, \
                                      size_t tokens, int32_t *nodes, float *logits)                           \
