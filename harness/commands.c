@@ -3,12 +3,14 @@
 #include "harness/commands.h"
 #include "harness/bench/group.h"
 #include "harness/check/job.h"
+#include "harness/encoder/serve.h"
 #include "harness/worker.h"
 
 const ffl_command *const ffl_commands[] = {
     &ffl_command_bench,
     &ffl_command_check,
     &ffl_command_counters,
+    &ffl_command_encoder,
     &ffl_command_list,
     &ffl_command_new,
     &ffl_command_report,
@@ -22,5 +24,6 @@ const ffl_worker_kind ffl_worker_kinds[] = {
     {"bench", ffl_bench_serve},
     {"blas-rate", ffl_blas_rate_job},
     {"check", ffl_check_handle},
+    {"encoder", ffl_encoder_serve},
     {0},
 };

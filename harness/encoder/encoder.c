@@ -133,7 +133,7 @@ ffl_status ffl_encoder_new(const ffl_encoder_weights *weights, const ffl_variant
         return ffl_fail(FFL_NO_MEMORY, "no memory for an encoder");
     *e = (ffl_encoder){
         .weights = weights, .variant = variant, .batch = batch, .sequence = sequence, .threads = threads};
-    ffl_status status = ffl_projection_blas(&e->blas);
+    ffl_status status = ffl_projection_blas(batch * sequence, weights->config.width, threads, &e->blas);
     if (status == FFL_OK)
         status = prepare_layers(e);
     if (status == FFL_OK)

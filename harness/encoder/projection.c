@@ -1,6 +1,7 @@
 #include "harness/encoder/projection.h"
 #include "kernels/blas_products.h"
 #include "kernels/memory.h"
+#include <stdbool.h>
 #include <time.h>
 
 static double seconds(void)
@@ -10,43 +11,66 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static double time_of(ffl_blas *blas, float *buffer, size_t n)
+/* Best of some products of about 10 ms in all. */
+static double time_of(ffl_blas *blas, int threads, float *x, size_t tokens, float *w, size_t width, float *y)
 {
-    double best = 1e9;
-    for (int round = 0; round < 4; round++) { /* the first one only warms up */
+    double best = 1e9, all = 0;
+    for (int round = 0; round < 3 || (all < 0.01 && round < 100); round++) { /* the first one only warms up */
         const double start = seconds();
-        ffl_project(blas, 1, buffer, n, n, buffer + n * n, n, buffer + 2 * n * n);
+        ffl_project(blas, threads, x, width, tokens, w, width, y);
         const double took = seconds() - start;
         best = round && took < best ? took : best;
+        all += took;
     }
     return best;
 }
 
-ffl_status ffl_projection_blas(ffl_blas **out)
+static ffl_status choose(size_t tokens, size_t width, int threads, ffl_blas **out)
 {
-    enum { N = 384 };
-    static ffl_blas *chosen;
+    float *x = ffl_alloc_rows(tokens * width, sizeof *x), *y = ffl_alloc_rows(tokens * width, sizeof *y);
+    float *w = ffl_alloc_rows(width * width, sizeof *w);
     double least = 1e9;
-    if (!chosen) {
-        float *buffer = ffl_alloc_rows(3 * N * N, sizeof *buffer);
-        if (!buffer)
-            return FFL_NO_MEMORY;
-        for (size_t i = 0; i < 2 * N * N; i++)
-            buffer[i] = (float)(i % 17) - 8.0f;
-        for (int library = FFL_OPENBLAS; library < FFL_LIBRARY_COUNT; library++) {
-            ffl_blas *blas = ffl_blas_open((ffl_library)library);
-            const double took = blas ? time_of(blas, buffer, N) : 1e9;
-            if (took < least) {
-                least = took;
-                chosen = blas;
-            }
+    for (size_t i = 0; x && y && w && i < tokens * width; i++)
+        x[i] = (float)(i % 17) - 8.0f;
+    for (size_t i = 0; x && y && w && i < width * width; i++)
+        w[i] = (float)(i % 13) - 6.0f;
+    *out = NULL;
+    for (int library = FFL_OPENBLAS; x && y && w && library < FFL_LIBRARY_COUNT; library++) {
+        ffl_blas *blas = ffl_blas_open((ffl_library)library);
+        const double took = blas ? time_of(blas, threads, x, tokens, w, width, y) : 1e9;
+        if (took < least) {
+            least = took;
+            *out = blas;
         }
-        ffl_free(buffer);
     }
-    *out = chosen;
-    return chosen ? FFL_OK
-                  : ffl_fail(FFL_UNSUPPORTED, "the projections of an encoder need a BLAS; none was found: %s",
-                             ffl_error());
+    const bool room = x && y && w;
+    ffl_free(x);
+    ffl_free(y);
+    ffl_free(w);
+    if (!room)
+        return FFL_NO_MEMORY;
+    return *out ? FFL_OK
+                : ffl_fail(FFL_UNSUPPORTED, "the projections of an encoder need a BLAS; none was found: %s",
+                           ffl_error());
+}
+
+ffl_status ffl_projection_blas(size_t tokens, size_t width, int threads, ffl_blas **out)
+{
+    enum { TOKENS_MAX = 1024 };
+    static struct {
+        size_t tokens, width;
+        int threads;
+        ffl_blas *blas;
+    } last;
+    tokens = tokens < TOKENS_MAX ? tokens : TOKENS_MAX;
+    if (!last.blas || last.tokens != tokens || last.width != width || last.threads != threads) {
+        FFL_TRY(choose(tokens, width, threads, &last.blas));
+        last.tokens = tokens;
+        last.width = width;
+        last.threads = threads;
+    }
+    *out = last.blas;
+    return FFL_OK;
 }
 
 void ffl_project(ffl_blas *blas, int threads, const float *x, size_t inputs, size_t tokens, const float *w,

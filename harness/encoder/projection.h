@@ -4,9 +4,9 @@
 
 #include "kernels/blas.h"
 
-/* The provider with the fastest sgemm of this shape of work, measured once per process (a few milliseconds).
- * FFL_UNSUPPORTED when there is none. */
-ffl_status ffl_projection_blas(ffl_blas **out);
+/* The provider with the fastest product of this shape, measured (tens of milliseconds, once per shape and
+ * process). FFL_UNSUPPORTED when there is none. */
+ffl_status ffl_projection_blas(size_t tokens, size_t width, int threads, ffl_blas **out);
 
 /* x [tokens][inputs], w [outputs][inputs], y [tokens][outputs]. */
 void ffl_project(ffl_blas *blas, int threads, const float *x, size_t inputs, size_t tokens, const float *w,

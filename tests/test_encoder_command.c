@@ -1,0 +1,155 @@
+/* `fflab encoder`, driven as a user does. */
+#include "files.h"
+#include "harness/encoder/verify.h"
+#include "harness/files/npy.h"
+#include "harness/registry.h"
+#include "kernels/memory.h"
+#include "tests/run_program.h"
+#include <jansson.h>
+#include <math.h>
+#include <stdint.h>
+
+static run_result result;
+
+#define TREES "--checkpoint \"$FFLAB_FIXTURES/encoder_fff_h64_l3_d5_p2\" --tokens "
+#define TREES_IDS TREES "\"$FFLAB_FIXTURES/encoder_fff_h64_l3_d5_p2/input_ids.npy\" "
+#define BERT "--checkpoint \"$FFLAB_FIXTURES/encoder_bert\" "
+#define BERT_IDS BERT "--tokens \"$FFLAB_FIXTURES/encoder_bert/input_ids.npy\" "
+
+static int encoder(const char *arguments)
+{
+    char line[2048];
+    snprintf(line, sizeof line, "cd %s && \"$FFLAB\" encoder %s", files_folder(), arguments);
+    run_shell(line, &result);
+    return result.exit_code;
+}
+
+static ffl_npy read_array(const char *path, ffl_npy_type type, size_t dimensions)
+{
+    ffl_npy npy;
+    cr_assert_eq(ffl_npy_read_as(path, "array", type, dimensions, &npy), FFL_OK, "%s", ffl_error());
+    return npy;
+}
+
+static double off(const float *got, const double *want, size_t count)
+{
+    double error = 0, scale = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double e = fabs((double)got[i] - want[i]);
+        error = !(e <= error) ? e : error;
+        scale = fmax(scale, fabs(want[i]));
+    }
+    return error / scale;
+}
+
+Test(encoder_command, dumps_the_published_pass)
+{
+    const char *name = "encoder_fff_h64_l3_d5_p2";
+    cr_assert_eq(encoder(TREES_IDS "-v fff_naive --dump out"), 0, "%s%s", result.out, result.err);
+    cr_assert(strstr(result.out, "PASSED") && strstr(result.out, "words 32/32"), "%s", result.out);
+    ffl_npy got = read_array(files_path("out/encoder.npy"), FFL_NPY_F32, 3);
+    ffl_npy want = read_array(files_fixture(name, "encoder.npy"), FFL_NPY_F64, 3);
+    cr_assert(got.count == want.count && off(got.data, want.data, got.count) <= 1e-5);
+    ffl_npy_free(&got), ffl_npy_free(&want);
+    got = read_array(files_path("out/logits.npy"), FFL_NPY_F32, 3);
+    want = read_array(files_fixture(name, "logits_first.npy"), FFL_NPY_F64, 3);
+    cr_assert(got.shape[0] == 2 && got.shape[1] == 32 && got.shape[2] == 1000);
+    cr_assert(off(got.data, want.data, 4000) <= 1e-5);
+    ffl_npy_free(&got), ffl_npy_free(&want);
+    got = read_array(files_path("out/paths.npy"), FFL_NPY_I32, 5);
+    want = read_array(files_fixture(name, "paths.npy"), FFL_NPY_I32, 4);
+    cr_assert_eq(got.count, want.count);
+    for (size_t row = 0; row < 3 * 64; row++) { /* theirs: rows in order s·B + b */
+        const size_t layer = row / 64, b = row % 64 / 32, s = row % 32;
+        cr_assert_arr_eq((int32_t *)got.data + row * 12, (int32_t *)want.data + (layer * 64 + s * 2 + b) * 12,
+                         12 * sizeof(int32_t));
+    }
+    ffl_npy_free(&got), ffl_npy_free(&want);
+    got = read_array(files_path("out/layer_02.npy"), FFL_NPY_F32, 3);
+    ffl_npy_free(&got);
+    got = read_array(files_path("out/embedding.npy"), FFL_NPY_F32, 3);
+    ffl_npy_free(&got);
+    run_shell("rm -r /tmp/fflab_test_*/out", &result);
+    files_remove();
+}
+
+Test(encoder_command, json_holds_the_model_and_every_row)
+{
+    cr_assert_eq(encoder(BERT_IDS "--mask \"$FFLAB_FIXTURES/encoder_bert/mask.npy\" --json -v ff_naive"), 0,
+                 "%s%s", result.out, result.err);
+    json_t *json = json_loads(result.out, 0, NULL);
+    cr_assert_not_null(json, "%s", result.out);
+    const json_t *rows = json_object_get(json, "rows"), *row = json_array_get(rows, 1);
+    cr_assert_eq(json_array_size(rows), 2); /* the baseline, too */
+    cr_assert_str_eq(json_string_value(json_object_get(row, "variant")), "ff_naive");
+    cr_assert_str_eq(json_string_value(json_object_get(row, "verdict")), "PASSED");
+    cr_assert(json_number_value(json_object_get(row, "pass_error")) <= 1e-5);
+    cr_assert_eq(json_object_size(json_object_get(row, "parts_ns")), FFL_PART_COUNT);
+    cr_assert_str_eq(json_string_value(json_object_get(json_object_get(json, "model"), "family")), "BERT");
+    json_decref(json);
+    files_remove();
+}
+
+Test(encoder_command, what_is_wrong_is_found)
+{
+    static const char *const broken[][2] = {
+        {"fff_broken_last_level", "FAILED"}, {"fff_broken_tanh", "FAILED"},
+        {"fff_broken_nan", "FAILED"},        {"fff_broken_adds", "FAILED"},
+        {"fff_broken_refuses", "FAILED"},    {"fff_broken_crash", "CRASHED"},
+    };
+    char line[1024];
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        snprintf(line, sizeof line, TREES_IDS "--plugin \"$FFLAB_BROKEN\" -v %s -v fff_honest", broken[i][0]);
+        cr_assert_eq(encoder(line), 2, "%s: %s%s", broken[i][0], result.out, result.err);
+        char *row = strstr(result.out, broken[i][0]);
+        cr_assert(row && strstr(row, broken[i][1]), "%s", result.out);
+        cr_assert(strstr(result.out, "fff_honest ") && strstr(strstr(result.out, "fff_honest "), "PASSED"),
+                  "%s", result.out);
+    }
+    files_remove();
+}
+
+Test(encoder_command, bad_input_is_one_line)
+{
+    static const char *const bad[][2] = {
+        {"--preset bert-huge", "--preset bert-huge: expected one of ultrafastbert-3072x0"},
+        {"--preset bert-base --checkpoint x", "one of --preset, --config and --checkpoint"},
+        {"--preset bert-base --seq 513", "sequences of 513 tokens; the position table takes 512"},
+        {"--preset bert-base --batch 0", "--batch 0"},
+        {"--checkpoint /nonexistent", "/nonexistent/config.json"},
+        {BERT "--tokens missing.npy", "--tokens missing.npy"},
+        {BERT "--seq 13", "the position table takes 12"},
+        {BERT "--positions 100", "--positions 100: a checkpoint brings its own table"},
+        {TREES "\"$FFLAB_FIXTURES/encoder_fff_h64_l3_d5_p2/encoder.npy\"",
+         "expected int32 or int64 of shape"},
+        {BERT_IDS "--batch 3", "[2, 9]; expected 3 sequences"},
+        {BERT "--tokens \"$FFLAB_FIXTURES/encoder_fff_h64_l3_d5_p2/input_ids.npy\"",
+         "the vocabulary has 50 words"},
+        {BERT_IDS "--mask \"$FFLAB_FIXTURES/encoder_fff_h64_l3_d5_p2/arg_max.npy\"", "--mask"},
+        {BERT_IDS "--mask \"$FFLAB_FIXTURES/encoder_bert/input_ids.npy\"",
+         "expected 1 (a token) or 0 (padding)"},
+        {BERT_IDS "--dump out", "name the one to write with -v"},
+        {BERT_IDS "-v ff_naive --dump /proc/nowhere", "--dump /proc/nowhere"},
+        {BERT_IDS "-v fff_nowhere", "-v fff_nowhere"},
+        {BERT_IDS "-x '*'", "leave no variant"},
+        {"--config config.json", "arch.intermed_type is \"moe\""},
+    };
+    const char *moe = "{\"arch\":{\"num_transformer_layers\":2,\"hidden_size\":12,\"intermed_type\":\"moe\","
+                      "\"intermed_size\":3,\"embedding\":{\"vocab_size\":9,\"max_seq_length\":8},"
+                      "\"attention\":{\"num_attention_heads\":3}}}";
+    files_write("config.json", moe, strlen(moe));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cr_assert_eq(encoder(bad[i][0]), 1, "%s: %s%s", bad[i][0], result.out, result.err);
+        cr_assert(strstr(result.err, bad[i][1]), "%s: %s", bad[i][0], result.err);
+        cr_assert_eq(strchr(result.err, '\n'), result.err + strlen(result.err) - 1, "%s", result.err);
+        cr_assert_str_eq(result.out, "");
+    }
+    files_remove();
+}
+
+Test(encoder_command, trees_in_a_dense_encoder_are_unsupported)
+{
+    cr_assert_eq(encoder(BERT_IDS "-v fff_naive"), 0, "%s%s", result.out, result.err);
+    cr_assert(strstr(result.out, "UNSUPPORTED: this encoder's layers are dense"), "%s", result.out);
+    files_remove();
+}
