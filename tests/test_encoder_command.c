@@ -85,6 +85,11 @@ Test(encoder_command, json_holds_the_model_and_every_row)
     cr_assert_str_eq(json_string_value(json_object_get(row, "verdict")), "PASSED");
     cr_assert(json_number_value(json_object_get(row, "pass_error")) <= 1e-5);
     cr_assert_eq(json_object_size(json_object_get(row, "parts_ns")), FFL_PART_COUNT);
+    const json_t *whole = json_object_get(row, "whole");
+    const double f = json_number_value(json_object_get(whole, "share"));
+    const double k = json_number_value(json_object_get(row, "alone_speed_up"));
+    cr_assert(f > 0 && f < 1 && json_number_value(json_object_get(row, "context_penalty")) > 0);
+    cr_assert(fabs(json_number_value(json_object_get(whole, "ceiling")) - 1 / (1 - f + f / k)) < 1e-9);
     cr_assert_str_eq(json_string_value(json_object_get(json_object_get(json, "model"), "family")), "BERT");
     json_decref(json);
     files_remove();

@@ -128,6 +128,37 @@ static void print_row(const run_state *s, const json_t *row)
     fflush(stdout);
 }
 
+/* Kernel speed to model speed, of every row that was timed. */
+static void print_answers(const json_t *rows)
+{
+    size_t i;
+    const json_t *row;
+    bool first = true;
+    json_array_foreach((json_t *)rows, i, row)
+    {
+        const json_t *whole_pass = json_object_get(row, "whole"), *body = json_object_get(row, "body");
+        if (!whole_pass)
+            continue;
+        if (first)
+            printf("\nkernel speed to model speed: ms of all feedforward layers alone, their speed-up s, "
+                   "time in place / "
+                   "alone;\nof the pass with and without logits: ceiling 1/((1-f)+f/s), what was measured, "
+                   "and its part of "
+                   "the ceiling\n(feedforward is f = %.1f %% and %.1f %% of the dense pass: no kernel gains "
+                   "more than %.2f "
+                   "and %.2f)\n  %-32s %9s %7s %8s %9s %9s %7s %9s %9s %7s\n",
+                   100 * real(whole_pass, "share"), 100 * real(body, "share"), real(whole_pass, "limit"),
+                   real(body, "limit"), "variant", "alone", "s", "in place", "ceiling", "measured", "",
+                   "ceiling", "measured", "");
+        first = false;
+        printf("  %-32s %9.2f %7.2f %8.2f %9.2f %9.2f %5.0f %% %9.2f %9.2f %5.0f %%\n", word(row, "variant"),
+               real(row, "alone_ns") / 1e6, real(row, "alone_speed_up"), real(row, "context_penalty"),
+               real(whole_pass, "ceiling"), real(whole_pass, "speed_up"),
+               100 * real(whole_pass, "of_ceiling"), real(body, "ceiling"), real(body, "speed_up"),
+               100 * real(body, "of_ceiling"));
+    }
+}
+
 /* ---- While it runs ---- */
 
 static ffl_status take_row(run_state *s, const json_t *row)
@@ -285,6 +316,8 @@ static ffl_status run(const ffl_options *options, int *exit_code)
         const ffl_status printed = print_json(&s);
         status = status == FFL_OK ? printed : status;
     }
+    if (s.table)
+        print_answers(s.rows);
     *exit_code = s.failed ? FFL_EXIT_FAILED : s.passed == 0 ? FFL_EXIT_NOTHING_RAN : FFL_EXIT_GOOD;
     json_decref(s.model);
     json_decref(s.rows);

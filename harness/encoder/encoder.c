@@ -367,6 +367,17 @@ ffl_status ffl_encoder_feedforward_again(const ffl_encoder *e, size_t i, float *
                             e->tokens);
 }
 
+ffl_status ffl_encoder_feedforward_alone(const ffl_encoder *e, const float *x, double *ns)
+{
+    const ffl_encoder_config *c = &e->weights->config;
+    double start = now_ns();
+    for (size_t i = 0; i < c->layers; i++)
+        FFL_TRY(ffl_instance_run(&e->instance[c->shared_layers ? 0 : i], x + i * e->tokens * c->width,
+                                 c->width, e->mixed, c->width, e->tokens));
+    *ns = now_ns() - start;
+    return FFL_OK;
+}
+
 ffl_status ffl_encoder_trace(const ffl_encoder *e, size_t i, int32_t *nodes, float *logits)
 {
     const ffl_encoder_config *c = &e->weights->config;

@@ -83,6 +83,13 @@ const float *ffl_encoder_feedforward_input(const ffl_encoder *encoder);
 /* The layer's variant once more on that input; y [tokens][width]. */
 ffl_status ffl_encoder_feedforward_again(const ffl_encoder *encoder, size_t layer, float *y);
 
+/*
+ * All feedforward layers in turn, each on its own rows of x [layers][tokens][width] (what a pass gave them),
+ * nothing else between them: the kernel alone, with the weights as cold as a pass leaves them. Times go to
+ * *ns.
+ */
+ffl_status ffl_encoder_feedforward_alone(const ffl_encoder *encoder, const float *x, double *ns);
+
 /* Nodes that layer's variant visited for its last input, [tokens][trees][levels], and their logits. */
 ffl_status ffl_encoder_trace(const ffl_encoder *encoder, size_t layer, int32_t *nodes, float *logits);
 

@@ -28,11 +28,14 @@ typedef struct session {
     int threads;
     const ffl_variant *dense; /* the baseline */
     ffl_encoder *baseline;
+    float *inputs[2]; /* [layers][tokens][width]: what feedforward layers were given: the baseline's, and the
+                         variant's */
 } session;
 
 typedef struct times {
     double part[FFL_PART_COUNT]; /* medians, ns */
     double pass, body;           /* with and without the logits */
+    double alone;                /* the feedforward layers by themselves */
 } times;
 
 static double seconds(void)
@@ -159,26 +162,37 @@ static times summarise(double (*rounds)[FFL_PART_COUNT], size_t count)
     return out;
 }
 
-/* Passes in turn with the baseline's: the machine's moods hit both. */
+/* One more pass, and its feedforward layers alone; the state is that of the pass. */
+static ffl_status pass_and_alone(session *s, ffl_encoder *e, double parts[FFL_PART_COUNT], double *alone)
+{
+    FFL_TRY(pass(s, e, parts));
+    return ffl_encoder_feedforward_alone(e, s->inputs[e != s->baseline], alone);
+}
+
+/* Passes in turn with the baseline's, the machine's moods hit both: one of its to three of the variant's at
+ * least. */
 static ffl_status measure(session *s, ffl_encoder *e, size_t *rounds, times *own, times *base)
 {
-    double mine[ROUNDS_MAX][FFL_PART_COUNT], theirs[ROUNDS_MAX][FFL_PART_COUNT];
+    double mine[ROUNDS_MAX][FFL_PART_COUNT], theirs[ROUNDS_MAX][FFL_PART_COUNT], alone[2][ROUNDS_MAX];
     const double start = seconds();
-    size_t n = 0;
+    size_t n = 0, bases = 0;
     while (n < ROUNDS_MIN || (n < ROUNDS_MAX && seconds() - start < row_seconds)) {
-        FFL_TRY(pass(s, s->baseline, theirs[n]));
+        FFL_TRY(pass_and_alone(s, e, mine[n], &alone[0][n]));
         FFL_TRY(ffl_answer_send(s->answer, json_pack("{s:i}", "at", -1)));
-        if (e == s->baseline)
-            memcpy(mine[n], theirs[n], sizeof mine[n]);
-        else
-            FFL_TRY(pass(s, e, mine[n]));
         n++;
-        if (n == 1 && seconds() - start > 5 * row_seconds)
-            break;
+        if (e == s->baseline || (bases && seconds() - start > row_seconds))
+            continue;
+        FFL_TRY(pass_and_alone(s, s->baseline, theirs[bases], &alone[1][bases]));
+        bases++;
     }
     *rounds = n;
     *own = summarise(mine, n);
-    *base = summarise(theirs, n);
+    own->alone = median(alone[0], n);
+    *base = *own;
+    if (e != s->baseline) {
+        *base = summarise(theirs, bases);
+        base->alone = median(alone[1], bases);
+    }
     return FFL_OK;
 }
 
@@ -187,13 +201,25 @@ static json_t *number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* What Amdahl's law makes of it: `share` of the baseline's pass is feedforward, this variant does it `s`
+ * times as fast alone. The ceiling is what the pass can gain from that, the limit what it could gain from a
+ * kernel that takes no time. */
+static json_t *answer_json(double pass, double feedforward, double own_pass, const times *own,
+                           const times *base)
+{
+    const double share = feedforward / pass, s = base->alone / own->alone,
+                 ceiling = 1 / (1 - share + share / s);
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "share", share, "ceiling", ceiling, "limit",
+                     1 / (1 - share), "speed_up", pass / own_pass, "of_ceiling", pass / own_pass / ceiling);
+}
+
 static json_t *row_json(int index, const ffl_variant *v, const ffl_encoder *e, const ffl_encoder_verdict *c,
                         size_t rounds, const times *own, const times *base)
 {
     json_t *parts = json_object();
     for (size_t p = 0; p < FFL_PART_COUNT; p++)
         json_object_set_new(parts, ffl_part_name((ffl_part)p), json_real(own->part[p]));
-    return json_pack(
+    json_t *row = json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:o, s:f, s:o, s:o, s:I, s:I, s:o, s:b, s:I, "
         "s:I, "
         "s:I, s:o, s:I, s:I}",
@@ -205,6 +231,13 @@ static json_t *row_json(int index, const ffl_variant *v, const ffl_encoder *e, c
         "flip_margin", number(c->flip_margin), "traced", c->traced, "pass_flips", (json_int_t)c->pass_flips,
         "flip_layer", (json_int_t)c->flip_layer, "flip_token", (json_int_t)c->flip_token, "flip_logit",
         number(c->flip_logit), "tokens", (json_int_t)c->tokens, "agreed", (json_int_t)c->agreed);
+    const double ff = base->part[FFL_PART_FEEDFORWARD];
+    json_object_set_new(row, "alone_ns", json_real(own->alone));
+    json_object_set_new(row, "alone_speed_up", json_real(base->alone / own->alone));
+    json_object_set_new(row, "context_penalty", json_real(own->part[FFL_PART_FEEDFORWARD] / own->alone));
+    json_object_set_new(row, "whole", answer_json(base->pass, ff, own->pass, own, base));
+    json_object_set_new(row, "body", answer_json(base->body, ff, own->body, own, base));
+    return row;
 }
 
 /* The timed passes must have been the verified one: what the last of them left is compared with it. */
@@ -225,35 +258,68 @@ static void hold_to(ffl_encoder_verdict *out, const ffl_variant *v, const float 
              "the timed passes differ from the verified one by %.1e of its scale", error / scale);
 }
 
-static ffl_status serve_pass(session *s, int index, const ffl_variant *v, ffl_encoder *e)
+/* During the verified pass: inputs are kept, and files written. */
+typedef struct watching {
+    float *inputs;
+    size_t count; /* of one layer */
+    ffl_dump dump;
+} watching;
+
+static ffl_status watch(void *user, ffl_encoder *encoder, size_t layer)
+{
+    watching *w = user;
+    if (layer < w->dump.config->layers)
+        memcpy(w->inputs + layer * w->count, ffl_encoder_feedforward_input(encoder),
+               w->count * sizeof *w->inputs);
+    return *w->dump.folder ? ffl_dump_watch(&w->dump, encoder, layer) : FFL_OK;
+}
+
+static void watch_logits(void *user, size_t first, size_t count, const float *logits)
+{
+    watching *w = user;
+    if (*w->dump.folder)
+        ffl_dump_logits(&w->dump, first, count, logits);
+}
+
+static ffl_status verify(session *s, int index, const ffl_variant *v, ffl_encoder *e, size_t count,
+                         ffl_encoder_verdict *out)
 {
     const char *folder = json_string_value(json_object_get(s->request, "dump"));
-    ffl_dump dump = {.folder = index < 0 ? ""
-                               : folder  ? folder
-                                         : "",
-                     .input = &s->task.input,
-                     .config = &s->task.weights.config};
+    const ffl_encoder_config *c = &s->task.weights.config;
+    float **inputs = &s->inputs[e != s->baseline];
+    watching w = {.count = count,
+                  .dump = {.folder = index < 0 ? ""
+                                     : folder  ? folder
+                                               : "",
+                           .input = &s->task.input,
+                           .config = c}};
+    if (!*inputs && !(*inputs = ffl_alloc_rows(c->layers * count, sizeof **inputs)))
+        return FFL_NO_MEMORY;
+    w.inputs = *inputs;
+    const bool dumping = *w.dump.folder != '\0';
+    ffl_status status = dumping ? ffl_dump_begin(&w.dump, &s->task.weights) : FFL_OK;
+    if (status == FFL_OK)
+        status = ffl_encoder_verify(e, &s->task.weights, v, &s->task.input, s->first,
+                                    &s->reference[v->operation], watch, watch_logits, &w, out);
+    if (status == FFL_OK && dumping)
+        status = ffl_dump_end(&w.dump);
+    ffl_dump_free(&w.dump);
+    return status;
+}
+
+static ffl_status serve_pass(session *s, int index, const ffl_variant *v, ffl_encoder *e)
+{
+    const size_t count = s->task.input.batch * s->task.input.sequence * s->task.weights.config.width;
     ffl_encoder_verdict verdict;
     times own, base;
     size_t rounds;
     FFL_TRY(need_reference(s, v->operation));
-    const bool dumping = *dump.folder != '\0';
-    ffl_status status = dumping ? ffl_dump_begin(&dump, &s->task.weights) : FFL_OK;
-    if (status == FFL_OK)
-        status = ffl_encoder_verify(e, &s->task.weights, v, &s->task.input, s->first,
-                                    &s->reference[v->operation], dumping ? ffl_dump_watch : NULL,
-                                    dumping ? ffl_dump_logits : NULL, &dump, &verdict);
-    if (status == FFL_OK && dumping)
-        status = ffl_dump_end(&dump);
-    ffl_dump_free(&dump);
-    const size_t count = s->task.input.batch * s->task.input.sequence * s->task.weights.config.width;
-    float *verified = status == FFL_OK ? ffl_alloc_array(count, sizeof *verified) : NULL;
-    if (verified) {
-        memcpy(verified, ffl_encoder_state(e), count * sizeof *verified);
-        status = measure(s, e, &rounds, &own, &base);
-    } else if (status == FFL_OK) {
-        status = FFL_NO_MEMORY;
-    }
+    FFL_TRY(verify(s, index, v, e, count, &verdict));
+    float *verified = ffl_alloc_array(count, sizeof *verified);
+    if (!verified)
+        return FFL_NO_MEMORY;
+    memcpy(verified, ffl_encoder_state(e), count * sizeof *verified);
+    const ffl_status status = measure(s, e, &rounds, &own, &base);
     if (status == FFL_OK)
         hold_to(&verdict, v, verified, ffl_encoder_state(e), count);
     ffl_free(verified);
@@ -392,6 +458,8 @@ ffl_status ffl_encoder_serve(const json_t *request, ffl_answer *answer)
     for (size_t o = 0; o < 2; o++)
         if (s.has_reference[o])
             ffl_encoder_reference_free(&s.reference[o]);
+    ffl_free(s.inputs[0]);
+    ffl_free(s.inputs[1]);
     ffl_encoder_task_close(&s.task);
     return status;
 }
