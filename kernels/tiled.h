@@ -33,9 +33,9 @@ enum {
 /*
  * One tile of c [rows][ldc], `columns` wide, = or += a [rows][FFL_TILED_STRIDE] · b, which is one panel
  * [depth] [FFL_TILED_PANEL] after the other, 64-byte aligned. Columns from `columns` up are not touched in c.
- * With every second k, next_step bytes from `next` on are prefetched towards L2: where the panels after these
- * begin. NULL: this tile is the only one that uses b, and had better fetch b's own lines FFL_TILED_AHEAD k
- * ahead.
+ * With every second k, one line at `next` is prefetched towards L2, and next moves on by next_step bytes:
+ * where the panels after these begin. NULL: this tile is the only one that uses b, and had better fetch b's
+ * own lines FFL_TILED_AHEAD k ahead.
  */
 typedef void ffl_tile_function(const float *a, const float *b, size_t depth, float *c, size_t ldc,
                                size_t columns, bool add, const char *next, size_t next_step);
