@@ -51,7 +51,8 @@ static inline __attribute__((always_inline)) void ffl_trio_avx512(const size_t t
         _mm_prefetch((const char *)(next + k), _MM_HINT_T1);
 #pragma GCC unroll 8
         for (size_t i = 0; i < tokens; i++) {
-            const __m512 v = _mm512_loadu_ps(xi[i] + k);
+            __m512 v = _mm512_loadu_ps(xi[i] + k);
+            __asm__("" : "+v"(v)); /* gcc 12 would load it again for every row */
             sum[0][i] = _mm512_fmadd_ps(v, a, sum[0][i]);
             sum[1][i] = _mm512_fmadd_ps(v, b, sum[1][i]);
             sum[2][i] = _mm512_fmadd_ps(v, c, sum[2][i]);
