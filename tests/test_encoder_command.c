@@ -67,9 +67,14 @@ Test(encoder_command, dumps_the_published_pass)
     ffl_npy_free(&got), ffl_npy_free(&want);
     got = read_array(files_path("out/layer_02.npy"), FFL_NPY_F32, 3);
     ffl_npy_free(&got);
+    got = read_array(files_path("out/feedforward_01.npy"), FFL_NPY_F32, 2);
+    cr_assert(got.shape[0] == 64 && got.shape[1] == 64);
+    ffl_npy_free(&got);
     got = read_array(files_path("out/embedding.npy"), FFL_NPY_F32, 3);
     ffl_npy_free(&got);
-    run_shell("rm -r /tmp/fflab_test_*/out", &result);
+    char line[1024];
+    snprintf(line, sizeof line, "rm -r '%s/out'", files_folder());
+    run_shell(line, &result);
     files_remove();
 }
 

@@ -60,8 +60,14 @@ ffl_status ffl_dump_watch(void *user, ffl_encoder *encoder, size_t layer)
         snprintf(name, sizeof name, "layer_%02zu", layer);
     else
         snprintf(name, sizeof name, "%s", layer == c->layers ? "encoder" : "embedding");
-    if (dump->paths && layer < c->layers)
-        FFL_TRY(keep_paths(dump, encoder, layer));
+    if (layer < c->layers) {
+        const size_t rows[] = {shape[0] * shape[1], c->width};
+        char given[48];
+        snprintf(given, sizeof given, "feedforward_%02zu", layer);
+        FFL_TRY(write_array(dump, given, FFL_NPY_F32, 2, rows, ffl_encoder_feedforward_input(encoder)));
+        if (dump->paths)
+            FFL_TRY(keep_paths(dump, encoder, layer));
+    }
     return write_array(dump, name, FFL_NPY_F32, 3, shape, ffl_encoder_state(encoder));
 }
 

@@ -28,6 +28,7 @@ typedef struct session {
     int threads;
     const ffl_variant *dense; /* the baseline */
     ffl_encoder *baseline;
+    double dense_alone; /* its feedforward layers by themselves, ns */
     float *inputs[2]; /* [layers][tokens][width]: what feedforward layers were given: the baseline's, and the
                          variant's */
 } session;
@@ -162,37 +163,29 @@ static times summarise(double (*rounds)[FFL_PART_COUNT], size_t count)
     return out;
 }
 
-/* One more pass, and its feedforward layers alone; the state is that of the pass. */
-static ffl_status pass_and_alone(session *s, ffl_encoder *e, double parts[FFL_PART_COUNT], double *alone)
-{
-    FFL_TRY(pass(s, e, parts));
-    return ffl_encoder_feedforward_alone(e, s->inputs[e != s->baseline], alone);
-}
-
-/* Passes in turn with the baseline's, the machine's moods hit both: one of its to three of the variant's at
- * least. */
+/* Passes in turn with the baseline's: the machine's moods hit both. The feedforward layers alone do not touch
+ * the state that the pass left. */
 static ffl_status measure(session *s, ffl_encoder *e, size_t *rounds, times *own, times *base)
 {
-    double mine[ROUNDS_MAX][FFL_PART_COUNT], theirs[ROUNDS_MAX][FFL_PART_COUNT], alone[2][ROUNDS_MAX];
+    double mine[ROUNDS_MAX][FFL_PART_COUNT], theirs[ROUNDS_MAX][FFL_PART_COUNT], alone[ROUNDS_MAX];
+    const bool is_base = e == s->baseline;
     const double start = seconds();
     size_t n = 0, bases = 0;
     while (n < ROUNDS_MIN || (n < ROUNDS_MAX && seconds() - start < row_seconds)) {
-        FFL_TRY(pass_and_alone(s, e, mine[n], &alone[0][n]));
+        if (n && !is_base)
+            FFL_TRY(pass(s, s->baseline, theirs[bases++]));
         FFL_TRY(ffl_answer_send(s->answer, json_pack("{s:i}", "at", -1)));
+        FFL_TRY(pass(s, e, mine[n]));
+        FFL_TRY(ffl_encoder_feedforward_alone(e, s->inputs[!is_base], &alone[n]));
         n++;
-        if (e == s->baseline || (bases && seconds() - start > row_seconds))
-            continue;
-        FFL_TRY(pass_and_alone(s, s->baseline, theirs[bases], &alone[1][bases]));
-        bases++;
     }
     *rounds = n;
     *own = summarise(mine, n);
-    own->alone = median(alone[0], n);
-    *base = *own;
-    if (e != s->baseline) {
-        *base = summarise(theirs, bases);
-        base->alone = median(alone[1], bases);
-    }
+    own->alone = median(alone, n);
+    if (is_base)
+        s->dense_alone = own->alone;
+    *base = is_base ? *own : summarise(theirs, bases);
+    base->alone = s->dense_alone;
     return FFL_OK;
 }
 
