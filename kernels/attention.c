@@ -1,6 +1,6 @@
 #include "kernels/attention.h"
 #include "kernels/cpu.h"
-#include "kernels/simd/attention.h"
+#include "kernels/simd/attention_head.h"
 #include "kernels/team.h"
 
 static ffl_attention_head_function *best(void)

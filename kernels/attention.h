@@ -8,7 +8,7 @@
  * float, added to every score of that key; NULL: none
  *
  * ldq >= 3 · heads · head_width, ldo >= heads · head_width; out must not overlap qkv. The score matrix is
- * never held whole (kernels/simd/attention.h). Rows of one sequence depend on no other sequence, and the
+ * never held whole (kernels/simd/attention_head.h). Rows of one sequence depend on no other sequence, and the
  * result not on the number of threads.
  */
 #ifndef FFL_KERNELS_ATTENTION_H

@@ -1,6 +1,6 @@
 #define FFL_VECTOR_LANES 8
 #include "kernels/attention.h"
-#include "kernels/simd/attention.h"
+#include "kernels/simd/attention_head.h"
 
 void ffl_attention_head_avx2(const ffl_attention *attention, const float *qkv, size_t ldq, const float *mask,
                              size_t head, float *out, size_t ldo, float *scratch)

@@ -1,6 +1,6 @@
 #include "kernels/layernorm.h"
 #include "kernels/cpu.h"
-#include "kernels/simd/layernorm.h"
+#include "kernels/simd/layernorm_row.h"
 #include "kernels/team.h"
 
 static ffl_layernorm_row_function *best(void)

@@ -1,6 +1,6 @@
 #define FFL_VECTOR_LANES 16
 #include "kernels/layernorm.h"
-#include "kernels/simd/layernorm.h"
+#include "kernels/simd/layernorm_row.h"
 
 void ffl_layernorm_row_avx512(const ffl_layernorm *norm, float *x, const float *add, float *y)
 {

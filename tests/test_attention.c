@@ -3,8 +3,8 @@
 #include "kernels/attention.h"
 #include "kernels/cpu.h"
 #include "kernels/memory.h"
-#include "kernels/simd/attention.h"
-#include "kernels/simd/layernorm.h"
+#include "kernels/simd/attention_head.h"
+#include "kernels/simd/layernorm_row.h"
 #include <criterion/criterion.h>
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* The encoder and its reference against passes that others computed, and against each other. */
 #include "files.h"
-#include "harness/encoder/reference.h"
+#include "harness/encoder/encoder_reference.h"
 #include "harness/files/npy.h"
 #include "harness/registry.h"
 #include "kernels/memory.h"

@@ -1,5 +1,5 @@
 #include "files.h"
-#include "harness/encoder/weights.h"
+#include "harness/encoder/encoder_weights.h"
 #include <math.h>
 
 static char folder[512];

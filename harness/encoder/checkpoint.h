@@ -1,12 +1,12 @@
 /*
- * Inside the loader (weights.h): what a checkpoint must hold, as a list of slots made from the configuration
+ * Inside the loader (encoder_weights.h): what a checkpoint must hold, as a list of slots made from the configuration
  * (checkpoint_names.c), and how the tensors get there (checkpoint.c).
  */
 #ifndef FFL_HARNESS_ENCODER_CHECKPOINT_H
 #define FFL_HARNESS_ENCODER_CHECKPOINT_H
 
+#include "harness/encoder/encoder_weights.h"
 #include "harness/encoder/shards.h"
-#include "harness/encoder/weights.h"
 
 typedef enum ffl_slot_kind {
     FFL_SLOT_VIEW = 0,   /* to: const float **, into the mapping where the tensor is f32 */

@@ -13,7 +13,7 @@
 #ifndef FFL_HARNESS_ENCODER_H
 #define FFL_HARNESS_ENCODER_H
 
-#include "harness/encoder/weights.h"
+#include "harness/encoder/encoder_weights.h"
 #include "harness/instance.h"
 
 typedef struct ffl_encoder_input {

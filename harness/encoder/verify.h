@@ -9,7 +9,7 @@
 #define FFL_HARNESS_ENCODER_VERIFY_H
 
 #include "harness/check/judge.h"
-#include "harness/encoder/reference.h"
+#include "harness/encoder/encoder_reference.h"
 
 typedef struct ffl_encoder_verdict {
     ffl_verdict verdict;

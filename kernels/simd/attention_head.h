@@ -6,8 +6,8 @@
  *
  * Bound by FMA: 4·d per score; the exponential adds about a fifth.
  */
-#ifndef FFL_KERNELS_SIMD_ATTENTION_H
-#define FFL_KERNELS_SIMD_ATTENTION_H
+#ifndef FFL_KERNELS_SIMD_ATTENTION_HEAD_H
+#define FFL_KERNELS_SIMD_ATTENTION_HEAD_H
 
 #include "kernels/attention.h"
 #include "kernels/simd/vectors.h"

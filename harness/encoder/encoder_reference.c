@@ -1,4 +1,4 @@
-#include "harness/encoder/reference.h"
+#include "harness/encoder/encoder_reference.h"
 #include "harness/workload/parallel.h"
 #include "kernels/gelu.h"
 #include "kernels/memory.h"

@@ -1,6 +1,6 @@
 /* One row of kernels/layernorm.h. Three passes over a row that stays in L1; four accumulators in each sum. */
-#ifndef FFL_KERNELS_SIMD_LAYERNORM_H
-#define FFL_KERNELS_SIMD_LAYERNORM_H
+#ifndef FFL_KERNELS_SIMD_LAYERNORM_ROW_H
+#define FFL_KERNELS_SIMD_LAYERNORM_ROW_H
 
 #include "kernels/layernorm.h"
 #include "kernels/simd/vectors.h"

@@ -1,4 +1,4 @@
-#include "harness/encoder/weights.h"
+#include "harness/encoder/encoder_weights.h"
 #include "harness/workload/parallel.h"
 #include "harness/workload/random.h"
 #include "kernels/cpu.h"
