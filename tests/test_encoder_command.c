@@ -80,8 +80,9 @@ Test(encoder_command, dumps_the_published_pass)
 
 Test(encoder_command, json_holds_the_model_and_every_row)
 {
-    cr_assert_eq(encoder(BERT_IDS "--mask \"$FFLAB_FIXTURES/encoder_bert/mask.npy\" --json -v ff_naive"), 0,
-                 "%s%s", result.out, result.err);
+    cr_assert_eq(encoder(BERT_IDS "--mask \"$FFLAB_FIXTURES/encoder_bert/mask.npy\" --json -v ff_naive "
+                                  "--trace t.json"),
+                 0, "%s%s", result.out, result.err);
     json_t *json = json_loads(result.out, 0, NULL);
     cr_assert_not_null(json, "%s", result.out);
     const json_t *rows = json_object_get(json, "rows"), *row = json_array_get(rows, 1);
@@ -96,6 +97,14 @@ Test(encoder_command, json_holds_the_model_and_every_row)
     cr_assert(f > 0 && f < 1 && json_number_value(json_object_get(row, "context_penalty")) > 0);
     cr_assert(fabs(json_number_value(json_object_get(whole, "ceiling")) - 1 / (1 - f + f / k)) < 1e-9);
     cr_assert_str_eq(json_string_value(json_object_get(json_object_get(json, "model"), "family")), "BERT");
+    json_decref(json);
+    json = json_load_file(files_path("t.json"), JSON_REJECT_DUPLICATES, NULL);
+    const json_t *events = json_object_get(json, "traceEvents");
+    /* Two variants: a name, embedding, 2 layers of 6 stretches, final norm, logits each. */
+    cr_assert_eq(json_array_size(events), 2 * (1 + 1 + 2 * 6 + 1 + 1), "%zu", json_array_size(events));
+    row = json_array_get(events, 1);
+    cr_assert(json_number_value(json_object_get(row, "ts")) == 0 &&
+              json_number_value(json_object_get(row, "dur")) > 0);
     json_decref(json);
     files_remove();
 }
@@ -141,6 +150,7 @@ Test(encoder_command, bad_input_is_one_line)
         {BERT_IDS "--dump out", "name the one to write with -v"},
         {BERT_IDS "-v ff_naive --dump /proc/nowhere", "--dump /proc/nowhere"},
         {BERT_IDS "-v fff_nowhere", "-v fff_nowhere"},
+        {BERT_IDS "--trace /proc/nowhere/t.json", "--trace /proc/nowhere/t.json"},
         {BERT_IDS "-x '*'", "leave no variant"},
         {"--config config.json", "arch.intermed_type is \"moe\""},
     };

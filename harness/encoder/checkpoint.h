@@ -1,6 +1,6 @@
 /*
- * Inside the loader (encoder_weights.h): what a checkpoint must hold, as a list of slots made from the configuration
- * (checkpoint_names.c), and how the tensors get there (checkpoint.c).
+ * Inside the loader (encoder_weights.h): what a checkpoint must hold, as a list of slots made from the
+ * configuration (checkpoint_names.c), and how the tensors get there (checkpoint.c).
  */
 #ifndef FFL_HARNESS_ENCODER_CHECKPOINT_H
 #define FFL_HARNESS_ENCODER_CHECKPOINT_H

@@ -4,6 +4,7 @@
 #include "harness/commands.h"
 #include "harness/encoder/dump.h"
 #include "harness/encoder/task.h"
+#include "harness/encoder/timeline.h"
 #include "harness/registry.h"
 #include "harness/worker.h"
 #include "kernels/team.h"
@@ -267,10 +268,13 @@ static ffl_status make_request(const ffl_options *options, json_t **out)
     }
     if (status == FFL_OK)
         status = check_dump(options, variants);
+    if (status == FFL_OK && ffl_option_given(options, FFL_OPT_TRACE))
+        status = ffl_timeline_check(options->value[FFL_OPT_TRACE]);
     json_object_set_new(*out, "variants", variants);
     json_object_set_new(*out, "threads", json_integer((json_int_t)threads));
     json_object_set_new(*out, "cpus", json_string(cpus));
     json_object_set_new(*out, "named", json_boolean(options->list_count[FFL_OPT_VARIANT] > 0));
+    json_object_set_new(*out, "trace", json_boolean(ffl_option_given(options, FFL_OPT_TRACE)));
     json_object_set_new(
         *out, "dump",
         json_string(ffl_option_given(options, FFL_OPT_DUMP) ? options->value[FFL_OPT_DUMP] : ""));
@@ -318,6 +322,10 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     }
     if (s.table)
         print_answers(s.rows);
+    if (s.model && ffl_option_given(options, FFL_OPT_TRACE)) {
+        const ffl_status written = ffl_timeline_write(options->value[FFL_OPT_TRACE], s.rows);
+        status = status == FFL_OK ? written : status;
+    }
     *exit_code = s.failed ? FFL_EXIT_FAILED : s.passed == 0 ? FFL_EXIT_NOTHING_RAN : FFL_EXIT_GOOD;
     json_decref(s.model);
     json_decref(s.rows);
@@ -326,13 +334,17 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option encoder_options[] = {
-    FFL_OPT_PRESET,    FFL_OPT_CONFIG,       FFL_OPT_CHECKPOINT,
-    FFL_OPT_POSITIONS, FFL_OPT_BATCH,        FFL_OPT_SEQ,
-    FFL_OPT_TOKENS,    FFL_OPT_MASK,         FFL_OPT_VARIANT,
-    FFL_OPT_EXCLUDE,   FFL_OPT_PLUGIN,       FFL_OPT_THREADS,
-    FFL_OPT_CPUS,      FFL_OPT_SEED,         FFL_OPT_DUMP,
-    FFL_OPT_JSON,      FFL_OPT_IN_PROCESS,   FFL_OPT_TIMEOUT,
-    FFL_OPT_PROBLEMS,  FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_PRESET,       FFL_OPT_CONFIG,
+    FFL_OPT_CHECKPOINT,   FFL_OPT_POSITIONS,
+    FFL_OPT_BATCH,        FFL_OPT_SEQ,
+    FFL_OPT_TOKENS,       FFL_OPT_MASK,
+    FFL_OPT_VARIANT,      FFL_OPT_EXCLUDE,
+    FFL_OPT_PLUGIN,       FFL_OPT_THREADS,
+    FFL_OPT_CPUS,         FFL_OPT_SEED,
+    FFL_OPT_DUMP,         FFL_OPT_TRACE,
+    FFL_OPT_JSON,         FFL_OPT_IN_PROCESS,
+    FFL_OPT_TIMEOUT,      FFL_OPT_PROBLEMS,
+    FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT,
 };
 

@@ -25,6 +25,8 @@ struct ffl_encoder {
     bool pending; /* the feedforward output is not yet added to the state (pre-norm) */
     float *state, *hidden, *wide, *mixed, *mask, *logits;
     double ns[FFL_PART_COUNT], pack_ns;
+    ffl_encoder_event *events;
+    size_t event_count, event_capacity, layer; /* at work; SIZE_MAX: none */
 };
 
 /* Rows of logits at a time: 134 MB with 32768 words. */
@@ -117,9 +119,13 @@ static ffl_status make_buffers(ffl_encoder *e)
     e->mixed = ffl_alloc_rows(tokens * widest, sizeof *e->mixed);
     e->wide = ffl_alloc_rows(tokens * 3 * c->width, sizeof *e->wide);
     e->mask = ffl_alloc_array(tokens, sizeof *e->mask);
+    e->event_capacity = 8 * c->layers + tokens / LOGITS_AT_ONCE + 8;
+    e->events = calloc(e->event_capacity, sizeof *e->events);
+    e->layer = SIZE_MAX;
     if (e->weights->has_head)
         e->logits = ffl_alloc_rows(rows * c->vocabulary, sizeof *e->logits);
-    return e->state && e->hidden && e->mixed && e->wide && e->mask && (e->logits || !e->weights->has_head)
+    return e->state && e->hidden && e->mixed && e->wide && e->mask && e->events &&
+                   (e->logits || !e->weights->has_head)
                ? FFL_OK
                : FFL_NO_MEMORY;
 }
@@ -163,6 +169,7 @@ void ffl_encoder_free(ffl_encoder *e)
     ffl_free(e->wide);
     ffl_free(e->mask);
     ffl_free(e->logits);
+    free(e->events);
     free(e);
 }
 
@@ -180,6 +187,8 @@ static void count(ffl_encoder *e, ffl_part part, double *start)
 {
     const double now = now_ns();
     e->ns[part] += now - *start;
+    if (e->event_count < e->event_capacity)
+        e->events[e->event_count++] = (ffl_encoder_event){part, e->layer, *start, now - *start};
     *start = now;
 }
 
@@ -263,6 +272,7 @@ ffl_status ffl_encoder_layer_run(ffl_encoder *e, size_t i)
     const ffl_attention attention = attention_of(e, l);
     const size_t h = c->width;
     double start = now_ns();
+    e->layer = i;
     float *x = e->state; /* what attention and feedforward read */
     if (c->pre_norm) {
         normalise(e, &l->norm1, h, e->state, e->pending ? e->mixed : NULL, NULL, e->hidden);
@@ -285,6 +295,7 @@ ffl_status ffl_encoder_layer_run(ffl_encoder *e, size_t i)
     if (!c->pre_norm) /* the sum is left in mixed: hidden is kept for ffl_encoder_feedforward_input */
         normalise(e, &l->norm2, h, e->mixed, e->hidden, NULL, e->state);
     count(e, FFL_PART_NORM, &start);
+    e->layer = SIZE_MAX;
     return FFL_OK;
 }
 
@@ -390,6 +401,12 @@ const ffl_layer *ffl_encoder_feedforward(const ffl_encoder *e, size_t i)
     return &e->feedforward[e->weights->config.shared_layers ? 0 : i];
 }
 
+size_t ffl_encoder_events(const ffl_encoder *e, const ffl_encoder_event **out)
+{
+    *out = e->events;
+    return e->event_count;
+}
+
 const double *ffl_encoder_times(const ffl_encoder *e)
 {
     return e->ns;
@@ -398,6 +415,7 @@ const double *ffl_encoder_times(const ffl_encoder *e)
 void ffl_encoder_clear_times(ffl_encoder *e)
 {
     memset(e->ns, 0, sizeof e->ns);
+    e->event_count = 0;
 }
 
 double ffl_encoder_pack_ns(const ffl_encoder *e)

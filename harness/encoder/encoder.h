@@ -96,6 +96,16 @@ ffl_status ffl_encoder_trace(const ffl_encoder *encoder, size_t layer, int32_t *
 /* The layer that the variant evaluates: trees, or all their neurons. */
 const ffl_layer *ffl_encoder_feedforward(const ffl_encoder *encoder, size_t layer);
 
+/* One stretch of work in a part; layer SIZE_MAX: before or after the layers. */
+typedef struct ffl_encoder_event {
+    ffl_part part;
+    size_t layer;
+    double start_ns, ns; /* start: of the monotonic clock */
+} ffl_encoder_event;
+
+/* Those since the last call of ffl_encoder_clear_times, as many as one pass has; their number. */
+size_t ffl_encoder_events(const ffl_encoder *encoder, const ffl_encoder_event **out);
+
 /* Nanoseconds in each part since the last call of ffl_encoder_clear_times; packing of weights. */
 const double *ffl_encoder_times(const ffl_encoder *encoder);
 void ffl_encoder_clear_times(ffl_encoder *encoder);

@@ -206,8 +206,22 @@ static json_t *answer_json(double pass, double feedforward, double own_pass, con
                      1 / (1 - share), "speed_up", pass / own_pass, "of_ceiling", pass / own_pass / ceiling);
 }
 
-static json_t *row_json(int index, const ffl_variant *v, const ffl_encoder *e, const ffl_encoder_verdict *c,
-                        size_t rounds, const times *own, const times *base)
+/* [part, layer (-1: none), start, length] of the last pass, in µs. */
+static json_t *events_json(const ffl_encoder *e)
+{
+    const ffl_encoder_event *events;
+    const size_t count = ffl_encoder_events(e, &events);
+    json_t *all = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(
+            all, json_pack("[s, I, f, f]", ffl_part_name(events[i].part),
+                           events[i].layer == SIZE_MAX ? (json_int_t)-1 : (json_int_t)events[i].layer,
+                           events[i].start_ns / 1e3, events[i].ns / 1e3));
+    return all;
+}
+
+static json_t *row_json(const json_t *request, int index, const ffl_variant *v, const ffl_encoder *e,
+                        const ffl_encoder_verdict *c, size_t rounds, const times *own, const times *base)
 {
     json_t *parts = json_object();
     for (size_t p = 0; p < FFL_PART_COUNT; p++)
@@ -228,6 +242,8 @@ static json_t *row_json(int index, const ffl_variant *v, const ffl_encoder *e, c
     json_object_set_new(row, "alone_ns", json_real(own->alone));
     json_object_set_new(row, "alone_speed_up", json_real(base->alone / own->alone));
     json_object_set_new(row, "context_penalty", json_real(own->part[FFL_PART_FEEDFORWARD] / own->alone));
+    if (json_is_true(json_object_get(request, "trace")))
+        json_object_set_new(row, "events", events_json(e));
     json_object_set_new(row, "whole", answer_json(base->pass, ff, own->pass, own, base));
     json_object_set_new(row, "body", answer_json(base->body, ff, own->body, own, base));
     return row;
@@ -317,7 +333,7 @@ static ffl_status serve_pass(session *s, int index, const ffl_variant *v, ffl_en
         hold_to(&verdict, v, verified, ffl_encoder_state(e), count);
     ffl_free(verified);
     FFL_TRY(status);
-    return ffl_answer_send(s->answer, row_json(index, v, e, &verdict, rounds, &own, &base));
+    return ffl_answer_send(s->answer, row_json(s->request, index, v, e, &verdict, rounds, &own, &base));
 }
 
 static ffl_status skip(const session *s, int index, const ffl_variant *v, ffl_verdict verdict,
