@@ -146,7 +146,7 @@ ffl_status ffl_ladder_write(const ffl_rows *rows, FILE *file)
         "made on paper, before the step was measured; where they missed, the reason is in "
         "`kernels/NOTES.md`. A "
         "\\* marks a reduced\n"
-        "batch. Written by `fflab report`; `fflab study ladder` repeats the measurement.\n\n",
+        "batch. Written by `fflab report` from the journal of `fflab study`.\n\n",
         file);
     for (size_t f = 0; rows->file_count > 1 && f < rows->file_count; f++)
         fprintf(file, "%sJ%zu: %s%s", f ? ", " : "", f + 1, rows->files[f],

@@ -62,8 +62,7 @@ static const ffl_ladder_step tree[] = {
 };
 
 static const ffl_ladder_step forest[] = {
-    {"fff_naive", "plain C, one accumulator per dot product", "–", NULL},
-    {"fff_walk_fused_avx512", "one token after the other, y from registers", "6x: vectors", "fff_naive"},
+    {"fff_walk_fused_avx512", "one token after the other, y from registers", "–", NULL},
     {"fff_walk_interleaved8_avx512", "eight tokens side by side", "1.3x: a tree's rows serve eight tokens",
      "fff_walk_fused_avx512"},
     {"fff_lanes_avx512", "tokens in lanes: dense top levels, register tables below, outputs by shared path",
