@@ -9,10 +9,13 @@ enum { DEPTH = FFL_TILED_DEPTH, STRIDE = FFL_TILED_STRIDE, ROWS = FFL_TILED_ROWS
  * for then it is the weights' way from memory that takes the time. */
 enum { GRAIN = 4 << 20, GRAIN_TOKENS = 20 };
 
+/* Tiles that share panels of bf16 from which on widening them once pays. */
+enum { WIDEN = 4 };
+
 typedef struct packed {
     const ffl_tiled *kernel;
-    float *w_in;  /* [neurons / DEPTH][width_in / DEPTH][DEPTH / PANEL] panels of [k][PANEL] */
-    float *w_out; /* [neurons / DEPTH][width_out / PANEL] panels of [k][PANEL] */
+    float *w_in;  /* [neurons / DEPTH][width_in / DEPTH][DEPTH / PANEL] panels of [words(k)][PANEL] */
+    float *w_out; /* [neurons / DEPTH][width_out / PANEL] panels of [words(k)][PANEL] */
 } packed;
 
 static size_t smaller(size_t a, size_t b)
@@ -25,21 +28,40 @@ static size_t divide_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
+/* Words that hold `depth` weights of one column. */
+static size_t words(const ffl_tiled *kernel, size_t depth)
+{
+    return kernel->bf16 ? divide_up(depth, 2) : depth;
+}
+
+/* Room for the widened panels of one tile. */
+static size_t wide_floats(const ffl_tiled *kernel)
+{
+    return kernel->wide ? kernel->panels * PANEL * DEPTH : 0;
+}
+
 /* ---- Products ---- */
 
 /* c [rows][ldc] = or += a [rows][STRIDE] · `columns` columns of b, in tiles of equal height. */
 static void multiply(const ffl_tiled *kernel, const float *a, size_t rows, const float *b, size_t depth,
-                     float *c, size_t ldc, size_t columns, bool add)
+                     float *c, size_t ldc, size_t columns, bool add, float *wide)
 {
-    const size_t count = divide_up(rows, kernel->rows);
-    const size_t floats = divide_up(columns, PANEL) * PANEL * depth;
+    const size_t count = divide_up(rows, kernel->rows), panel = words(kernel, depth) * PANEL;
+    const size_t floats = divide_up(columns, PANEL) * panel;
+    const bool widen = kernel->wide && count >= WIDEN;
     /* The tiles share the prefetching of what follows; a single one is all there is time for. */
     const size_t step = divide_up(floats * sizeof *b, count * divide_up(depth, 2));
     const char *next = count > 1 ? (const char *)(b + floats) : NULL;
     for (size_t t = 0, first = 0; t < count; t++) {
         const size_t end = rows * (t + 1) / count;
-        kernel->tiles[end - first](a + first * STRIDE, b, depth, c + first * ldc, ldc, columns, add, next,
-                                   step);
+        const float *from = a + first * STRIDE;
+        float *to = c + first * ldc;
+        if (!widen)
+            kernel->tiles[end - first](from, b, depth, to, ldc, columns, add, next, step);
+        else if (t == 0)
+            kernel->widening[end - first](from, b, depth, to, ldc, columns, add, next, step, wide);
+        else
+            kernel->wide[end - first](from, wide, depth, to, ldc, columns, add, next, step);
         next += count > 1 ? step * (depth / 2) : 0;
         first = end;
     }
@@ -47,18 +69,18 @@ static void multiply(const ffl_tiled *kernel, const float *a, size_t rows, const
 
 /* Panels first … end of the block of DEPTH neurons from `neuron` on: hidden [rows][STRIDE]. */
 static void enter(const ffl_layer *l, const packed *p, size_t neuron, size_t first, size_t end,
-                  const float *copy, size_t rows, float *hidden)
+                  const float *copy, size_t rows, float *hidden, float *wide)
 {
     const size_t neurons = smaller(DEPTH, l->neurons - neuron), width = divide_up(neurons, PANEL) * PANEL;
     const size_t step = p->kernel->panels * PANEL, last = smaller(neurons, end * PANEL);
     for (size_t k = 0; k < l->width_in; k += DEPTH) {
         const size_t depth = smaller(DEPTH, l->width_in - k);
         /* Only the last block of neurons can have a padded panel. */
-        const float *b = p->w_in + neuron * l->width_in + k * width;
+        const float *b = p->w_in + neuron * words(p->kernel, l->width_in) + words(p->kernel, k) * width;
         for (size_t j = first * PANEL; j < last; j += step) {
             const size_t columns = smaller(step, last - j);
-            multiply(p->kernel, copy + k / DEPTH * rows * STRIDE, rows, b + j * depth, depth, hidden + j,
-                     STRIDE, columns, k > 0);
+            multiply(p->kernel, copy + k / DEPTH * rows * STRIDE, rows, b + j * words(p->kernel, depth),
+                     depth, hidden + j, STRIDE, columns, k > 0, wide);
             if (k + depth == l->width_in)
                 for (size_t r = 0; r < rows; r++)
                     p->kernel->activate(l->activation, l->b_in + neuron + j, hidden + r * STRIDE + j,
@@ -69,14 +91,14 @@ static void enter(const ffl_layer *l, const packed *p, size_t neuron, size_t fir
 
 /* The same block's part of the columns of panels first … end of y. */
 static void leave(const ffl_layer *l, const packed *p, size_t neuron, size_t first, size_t end,
-                  const float *hidden, size_t rows, float *y, size_t ldy)
+                  const float *hidden, size_t rows, float *y, size_t ldy, float *wide)
 {
     const size_t neurons = smaller(DEPTH, l->neurons - neuron);
     const size_t step = p->kernel->panels * PANEL, last = smaller(l->width_out, end * PANEL);
-    const float *b = p->w_out + neuron * divide_up(l->width_out, PANEL) * PANEL;
+    const float *b = p->w_out + words(p->kernel, neuron) * divide_up(l->width_out, PANEL) * PANEL;
     for (size_t j = first * PANEL; j < last; j += step)
-        multiply(p->kernel, hidden, rows, b + j * neurons, neurons, y + j, ldy, smaller(step, last - j),
-                 neuron > 0);
+        multiply(p->kernel, hidden, rows, b + j * words(p->kernel, neurons), neurons, y + j, ldy,
+                 smaller(step, last - j), neuron > 0, wide);
 }
 
 static void add_bias(const ffl_layer *l, const packed *p, float *y, size_t ldy, size_t rows, size_t first,
@@ -87,12 +109,18 @@ static void add_bias(const ffl_layer *l, const packed *p, float *y, size_t ldy, 
 }
 
 /* x [rows] as [width_in / DEPTH][rows][STRIDE] */
-static void copy_rows(const ffl_layer *l, const float *x, size_t ldx, size_t rows, float *copy)
+static void copy_rows(const ffl_tiled *kernel, const ffl_layer *l, const float *x, size_t ldx, size_t rows,
+                      float *copy)
 {
     for (size_t k = 0; k < l->width_in; k += DEPTH)
-        for (size_t r = 0; r < rows; r++)
-            memcpy(copy + (k / DEPTH * rows + r) * STRIDE, x + r * ldx + k,
-                   smaller(DEPTH, l->width_in - k) * sizeof *x);
+        for (size_t r = 0; r < rows; r++) {
+            float *to = copy + (k / DEPTH * rows + r) * STRIDE;
+            const size_t n = smaller(DEPTH, l->width_in - k);
+            if (kernel->copy)
+                kernel->copy(x + r * ldx + k, to, n);
+            else
+                memcpy(to, x + r * ldx + k, n * sizeof *x);
+        }
 }
 
 /* ---- Many tokens: each thread takes its own through all neurons ---- */
@@ -109,12 +137,13 @@ static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx
     const packed *p = plan->state;
     const size_t blocks = divide_up(tokens, ROWS), panels = divide_up(l->width_out, PANEL);
     float *copy = scratch, *hidden = copy + copy_floats(l, smaller(ROWS, plan->max_tokens));
+    float *wide = hidden + smaller(ROWS, plan->max_tokens) * STRIDE;
     for (size_t b = 0, first = 0; b < blocks; b++) {
         const size_t end = tokens * (b + 1) / blocks, rows = end - first;
-        copy_rows(l, x + first * ldx, ldx, rows, copy);
+        copy_rows(p->kernel, l, x + first * ldx, ldx, rows, copy);
         for (size_t n = 0; n < l->neurons; n += DEPTH) {
-            enter(l, p, n, 0, DEPTH / PANEL, copy, rows, hidden);
-            leave(l, p, n, 0, panels, hidden, rows, y + first * ldy, ldy);
+            enter(l, p, n, 0, DEPTH / PANEL, copy, rows, hidden, wide);
+            leave(l, p, n, 0, panels, hidden, rows, y + first * ldy, ldy, wide);
         }
         add_bias(l, p, y + first * ldy, ldy, rows, 0, l->width_out);
         first = end;
@@ -131,6 +160,7 @@ typedef struct shared {
     float *y;
     size_t ldx, ldy, rows;
     float *copy, *hidden; /* hidden [neurons / DEPTH][rows][STRIDE] */
+    float *wide;          /* [members][wide_floats] */
 } shared;
 
 static void enter_part(void *work, int member, int members)
@@ -143,7 +173,7 @@ static void enter_part(void *work, int member, int members)
     for (size_t i = panels * (size_t)member / (size_t)members; i < end;) {
         const size_t block = i / per_block, stop = smaller(end, (block + 1) * per_block);
         enter(l, p, block * DEPTH, i - block * per_block, stop - block * per_block, s->copy, s->rows,
-              s->hidden + block * s->rows * STRIDE);
+              s->hidden + block * s->rows * STRIDE, s->wide + (size_t)member * wide_floats(p->kernel));
         i = stop;
     }
 }
@@ -157,7 +187,8 @@ static void leave_part(void *work, int member, int members)
     const size_t first = panels * (size_t)member / (size_t)members;
     const size_t end = panels * ((size_t)member + 1) / (size_t)members;
     for (size_t n = 0; n < l->neurons; n += DEPTH)
-        leave(l, p, n, first, end, s->hidden + n / DEPTH * s->rows * STRIDE, s->rows, s->y, s->ldy);
+        leave(l, p, n, first, end, s->hidden + n / DEPTH * s->rows * STRIDE, s->rows, s->y, s->ldy,
+              s->wide + (size_t)member * wide_floats(p->kernel));
     add_bias(l, p, s->y, s->ldy, s->rows, first * PANEL, smaller(end * PANEL, l->width_out));
 }
 
@@ -172,10 +203,12 @@ static void run_shared(const ffl_plan *plan, const ffl_exec *exec, int members, 
     shared s = {.plan = plan, .exec = exec, .ldx = ldx, .ldy = ldy, .copy = exec->scratch};
     s.hidden = s.copy + copy_floats(plan->layer, smaller(ROWS, plan->max_tokens));
     const size_t blocks = divide_up(tokens, ROWS);
+    const packed *p = plan->state;
+    s.wide = s.hidden + hidden_floats(plan->layer, smaller(ROWS, plan->max_tokens));
     for (size_t b = 0, first = 0; b < blocks; b++) {
         const size_t end = tokens * (b + 1) / blocks;
         s.x = x + first * ldx, s.y = y + first * ldy, s.rows = end - first;
-        copy_rows(plan->layer, s.x, ldx, s.rows, s.copy);
+        copy_rows(p->kernel, plan->layer, s.x, ldx, s.rows, s.copy);
         ffl_team_run(members, enter_part, &s);
         ffl_team_run(members, leave_part, &s);
         first = end;
@@ -208,6 +241,32 @@ void ffl_tiled_release(ffl_plan *plan)
     ffl_free(p);
 }
 
+/* w rounded to nearest even: the upper half of its float. NaN keeps its upper bits; weights are finite. */
+static uint32_t bf16(float w)
+{
+    uint32_t u;
+    memcpy(&u, &w, sizeof u);
+    return (u + 0x7fff + (u >> 16 & 1)) >> 16;
+}
+
+/* One panel of `depth` k of w, whose k and columns are so many floats apart. */
+static float *pack_panel(const ffl_tiled *kernel, const float *w, size_t depth, size_t k_step, size_t columns,
+                         size_t column_step, float *out)
+{
+    const size_t each = kernel->bf16 ? 2 : 1;
+    for (size_t d = 0; d < depth; d += each, w += each * k_step, out += PANEL)
+        for (size_t i = 0; i < columns; i++) {
+            if (kernel->bf16) {
+                const uint32_t odd = d + 1 < depth ? bf16(w[i * column_step + k_step]) : 0;
+                const uint32_t word = bf16(w[i * column_step]) | odd << 16;
+                memcpy(out + i, &word, sizeof word);
+            } else {
+                out[i] = w[i * column_step];
+            }
+        }
+    return out;
+}
+
 /* Columns beyond the matrix stay zero, as ffl_alloc made them. */
 static void pack(const ffl_layer *l, packed *p)
 {
@@ -216,23 +275,21 @@ static void pack(const ffl_layer *l, packed *p)
         const size_t neurons = smaller(DEPTH, l->neurons - n);
         for (size_t k = 0; k < l->width_in; k += DEPTH) {
             const size_t depth = smaller(DEPTH, l->width_in - k);
-            for (size_t j = 0; j < neurons; j += PANEL, in += depth * PANEL)
-                for (size_t i = 0; i < smaller(PANEL, neurons - j); i++)
-                    for (size_t d = 0; d < depth; d++)
-                        in[d * PANEL + i] = l->w_in[(n + j + i) * l->width_in + k + d];
+            for (size_t j = 0; j < neurons; j += PANEL)
+                in = pack_panel(p->kernel, l->w_in + (n + j) * l->width_in + k, depth, 1,
+                                smaller(PANEL, neurons - j), l->width_in, in);
         }
-        for (size_t j = 0; j < l->width_out; j += PANEL, out += neurons * PANEL)
-            for (size_t d = 0; d < neurons; d++)
-                memcpy(out + d * PANEL, l->w_out + (n + d) * l->width_out + j,
-                       smaller(PANEL, l->width_out - j) * sizeof *out);
+        for (size_t j = 0; j < l->width_out; j += PANEL)
+            out = pack_panel(p->kernel, l->w_out + n * l->width_out + j, neurons, l->width_out,
+                             smaller(PANEL, l->width_out - j), 1, out);
     }
 }
 
 ffl_status ffl_tiled_prepare(const ffl_tiled *kernel, const ffl_layer *layer, ffl_plan *plan)
 {
     /* DEPTH is a multiple of PANEL: only the last block of neurons has a padded panel. */
-    const size_t in = divide_up(layer->neurons, PANEL) * PANEL * layer->width_in;
-    const size_t out = divide_up(layer->width_out, PANEL) * PANEL * layer->neurons;
+    const size_t in = divide_up(layer->neurons, PANEL) * PANEL * words(kernel, layer->width_in);
+    const size_t out = divide_up(layer->width_out, PANEL) * PANEL * words(kernel, layer->neurons);
     packed *p = plan->state = ffl_alloc(sizeof *p);
     if (!p)
         return FFL_NO_MEMORY;
@@ -248,8 +305,9 @@ ffl_status ffl_tiled_prepare(const ffl_tiled *kernel, const ffl_layer *layer, ff
     /* One share per thread for many tokens; all of them together for few. */
     const size_t rows = smaller(ROWS, plan->max_tokens),
                  threads = (size_t)(plan->threads > 1 ? plan->threads : 1);
-    const size_t alone = copy_floats(layer, rows) + rows * STRIDE;
-    const size_t together = copy_floats(layer, rows) + hidden_floats(layer, rows);
+    const size_t alone = copy_floats(layer, rows) + rows * STRIDE + wide_floats(kernel);
+    const size_t together =
+        copy_floats(layer, rows) + hidden_floats(layer, rows) + threads * wide_floats(kernel);
     const size_t share = threads > 1 ? divide_up(together, threads) : alone;
     ffl_team_scratch(plan, (share > alone ? share : alone) * sizeof(float));
     return FFL_OK;

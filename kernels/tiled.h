@@ -40,12 +40,28 @@ enum {
 typedef void ffl_tile_function(const float *a, const float *b, size_t depth, float *c, size_t ldc,
                                size_t columns, bool add, const char *next, size_t next_step);
 
+/* The same, and what the panels hold goes to `wide` as panels of floats. */
+typedef void ffl_widening_tile_function(const float *a, const float *b, size_t depth, float *c, size_t ldc,
+                                        size_t columns, bool add, const char *next, size_t next_step,
+                                        float *wide);
+
 typedef struct ffl_tiled {
     size_t rows, panels;             /* of a full tile */
     ffl_tile_function *const *tiles; /* by number of rows, 1 … rows */
     /* z[i] = act(z[i] + bias[i]); y[i] += g·w[i]: as in simd/scalar.h */
     void (*activate)(ffl_activation activation, const float *bias, float *z, size_t n);
     void (*add)(float g, const float *w, float *y, size_t n);
+
+    /*
+     * Weights in bf16: a panel is [depth / 2] [FFL_TILED_PANEL] words, the lower half of each an even k, the
+     * upper half the next one, or zero after an odd last one. `tiles` take these. Where several share the
+     * panels, the first is one of `widening`, the others of `wide`, for panels of floats, if there are such.
+     */
+    bool bf16;
+    ffl_widening_tile_function *const *widening;
+    ffl_tile_function *const *wide;
+    /* Rows of x as the tiles read them, in the place of as many floats; absent: a copy. */
+    void (*copy)(const float *x, float *to, size_t n);
 } ffl_tiled;
 
 /* For a variant's entries of the same names; `kernel` must outlive the plan. */

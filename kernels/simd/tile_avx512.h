@@ -1,6 +1,6 @@
 /*
- * A register tile over 32-bit words, for products of narrow numbers: 12 tokens x 32 columns in 24 registers.
- * A word of a panel holds 2 (bf16) or 4 (int8) consecutive k of one column; a format is the function that
+ * A register tile over 32-bit words, for products of int8: 12 tokens x 32 columns in 24 registers.
+ * A word of a panel holds 4 consecutive k of one column; a format is the function that
  * multiplies one vector of them with one token's numbers and adds. Panels are [word][32 columns], in the
  * order of use, so the next panel is always the next address and is prefetched while this one is multiplied.
  *
