@@ -77,5 +77,10 @@ void ffl_project(ffl_blas *blas, int threads, const float *x, size_t inputs, siz
                  size_t outputs, float *y)
 {
     ffl_blas_use(blas, threads);
-    ffl_blas_multiply_in(blas, x, inputs, tokens, w, inputs, outputs, y, outputs);
+    /* For few tokens libraries are faster on few rows of w at a time (kernels/blas_products.h). */
+    const size_t block = ffl_blas_row_block(blas, tokens, inputs, threads);
+    for (size_t row = 0, rows; row < outputs; row += rows) {
+        rows = outputs - row < block ? outputs - row : block;
+        ffl_blas_multiply_in(blas, x, inputs, tokens, w + row * inputs, inputs, rows, y + row, outputs);
+    }
 }
