@@ -24,6 +24,7 @@ enum {
 typedef struct ffl_bundles {
     size_t together; /* trees taken at once */
     size_t shared;   /* rows of a path that stay in registers */
+    size_t own;      /* rows below them, which every token has of its own */
     size_t block;    /* tokens of a block */
     float *out;      /* w_out as [width_out / 64][neurons][64] */
 } ffl_bundles;
@@ -34,7 +35,7 @@ typedef struct ffl_bundles_work {
     uint32_t *h; /* [trees][block]: from the first half; where the tokens are, at last below their leaves */
     float *g;    /* [bundles][block][rows]: activations in sorted order */
     uint32_t *token; /* [bundles][block] */
-    uint32_t *leaf;  /* [bundles][block]: the last node on a token's path */
+    uint32_t *own;   /* [bundles][block][own]: where in its tree each row below the shared ones begins */
     uint32_t *start; /* [bundles][FFL_BUNDLE_RUNS_MAX + 1] */
     float *y;        /* [block][64] */
     uint8_t *key;    /* [block] */
@@ -61,7 +62,7 @@ static inline size_t ffl_bundles_lay_out(const ffl_layer *l, const ffl_bundles *
         l->trees * p->block * sizeof(uint32_t),
         count * p->block * rows * sizeof(float),
         count * p->block * sizeof(uint32_t),
-        count * p->block * sizeof(uint32_t),
+        count * p->block * p->own * sizeof(uint32_t),
         count * (FFL_BUNDLE_RUNS_MAX + 1) * sizeof(uint32_t),
         p->block * FFL_PATH_COLUMNS * sizeof(float),
         p->block,
@@ -77,7 +78,7 @@ static inline size_t ffl_bundles_lay_out(const ffl_layer *l, const ffl_bundles *
                             .h = (uint32_t *)at[1],
                             .g = (float *)at[2],
                             .token = (uint32_t *)at[3],
-                            .leaf = (uint32_t *)at[4],
+                            .own = (uint32_t *)at[4],
                             .start = (uint32_t *)at[5],
                             .y = (float *)at[6],
                             .key = (uint8_t *)at[7],
@@ -105,7 +106,7 @@ static inline void ffl_order_bundle(const ffl_layer *l, const ffl_bundles *p, co
 {
     const size_t tree = bundle * p->together, trees = ffl_bundles_smaller(p->together, l->trees - tree);
     const size_t rows = trees * l->levels, bits = p->shared / p->together - 1, below = l->levels - bits;
-    uint32_t *order = w->token + bundle * p->block, *leaf = w->leaf + bundle * p->block;
+    uint32_t *order = w->token + bundle * p->block, *own = w->own + bundle * p->block * p->own;
     float *g = w->g + bundle * p->block * p->together * l->levels;
     const float *z = w->z + tree * l->levels * p->block;
     const uint32_t *h = w->h + tree * p->block;
@@ -117,38 +118,48 @@ static inline void ffl_order_bundle(const ffl_layer *l, const ffl_bundles *p, co
         }
     ffl_sort_tokens(w->key, tokens, (size_t)1 << (trees * bits),
                     w->start + bundle * (FFL_BUNDLE_RUNS_MAX + 1), order);
-    if (p->shared < rows)
-        for (size_t i = 0; i < tokens; i++)
-            leaf[i] = (h[order[i]] >> 1) - 1;
-    for (size_t i = 0; i < tokens; i++)
+    for (size_t i = 0; i < tokens; i++) {
+        const size_t token = order[i], end = h[token];
+        for (size_t d = p->own; d > 0; d--)
+            *own++ = (uint32_t)(((end >> d) - 1) * FFL_PATH_COLUMNS);
         for (size_t r = 0; r < rows; r++)
-            g[i * rows + r] = z[r * p->block + order[i]];
+            g[i * rows + r] = z[r * p->block + token];
+    }
     ffl_activate_avx512(l->activation, g, tokens * rows);
 }
 
 static inline void ffl_path_run_rows(size_t rows, const ffl_path_run *run)
 {
-    switch (rows) {
+    switch (10 * run->deep + rows) {
     case 1:
-        ffl_path_outputs(1, false, run);
+        ffl_path_outputs(1, 0, run);
         break;
     case 2:
-        ffl_path_outputs(2, false, run);
+        ffl_path_outputs(2, 0, run);
         break;
     case 3:
-        ffl_path_outputs(3, false, run);
+        ffl_path_outputs(3, 0, run);
         break;
     case 4:
-        ffl_path_outputs(4, false, run);
+        ffl_path_outputs(4, 0, run);
         break;
     case 5:
-        ffl_path_outputs(5, false, run);
+        ffl_path_outputs(5, 0, run);
+        break;
+    case 6:
+        ffl_path_outputs(6, 0, run);
+        break;
+    case 16:
+        ffl_path_outputs(6, 1, run);
+        break;
+    case 26:
+        ffl_path_outputs(6, 2, run);
+        break;
+    case 36:
+        ffl_path_outputs(6, 3, run);
         break;
     default:
-        if (run->deep)
-            ffl_path_outputs(6, true, run);
-        else
-            ffl_path_outputs(6, false, run);
+        ffl_path_outputs(6, FFL_PATH_DEEP, run);
         break;
     }
 }
@@ -166,7 +177,7 @@ static inline void ffl_add_bundle(const ffl_layer *l, const ffl_bundles *p, cons
     const size_t fetch = trees * l->nodes * FFL_PATH_COLUMNS / runs;
     run.w = row;
     run.ldg = rows;
-    run.deep = rows - shared;
+    run.deep = p->own;
     run.tree = out + tree * l->nodes * FFL_PATH_COLUMNS;
     for (size_t k = 0; k < runs; k++) {
         const size_t at = bundle * p->block + start[k];
@@ -182,7 +193,7 @@ static inline void ffl_add_bundle(const ffl_layer *l, const ffl_bundles *p, cons
         run.count = start[k + 1] - start[k];
         run.g = w->g + bundle * p->block * p->together * l->levels + start[k] * rows;
         run.token = w->token + at;
-        run.leaf = w->leaf + at;
+        run.own = w->own + at * p->own;
         if (run.count)
             ffl_path_run_rows(shared, &run);
     }
@@ -227,6 +238,7 @@ static inline ffl_status ffl_bundles_prepare(const ffl_layer *l, size_t block, s
 {
     p->together = l->levels < 4 ? FFL_PATH_ROWS_MAX / l->levels : 1;
     p->shared = ffl_bundles_smaller(p->together * l->levels, FFL_PATH_ROWS_MAX);
+    p->own = p->together * l->levels - p->shared;
     p->block = ffl_bundles_smaller(block, (max_tokens + 15) / 16 * 16);
     const size_t panels = (l->width_out + FFL_PATH_COLUMNS - 1) / FFL_PATH_COLUMNS;
     p->out = ffl_alloc_array(panels * FFL_PATH_COLUMNS * l->neurons, sizeof(float));

@@ -9,7 +9,7 @@
 #include "kernels/simd/avx512.h"
 #include <stdint.h>
 
-enum { FFL_PATH_COLUMNS = 64, FFL_PATH_ROWS_MAX = 6 };
+enum { FFL_PATH_COLUMNS = 64, FFL_PATH_ROWS_MAX = 6, FFL_PATH_DEEP = 1 << 8 };
 
 typedef struct ffl_path_run {
     const float *const *w; /* the shared rows, 64 columns each */
@@ -20,13 +20,14 @@ typedef struct ffl_path_run {
     const float *from; /* [..][64]: sums so far; NULL: zeros */
     float *to;         /* [..][ldto]: sums from here on */
     size_t ldto;
-    /* Rows below: `deep` of them; the last one has index leaf[i], the one above it (leaf[i] - 1) / 2 … */
-    const float *tree; /* [nodes][64] */
-    const uint32_t *leaf;
+    /* Rows of a token's own, below the path: the activations that follow are theirs. */
+    const float *tree;   /* [nodes][64] */
+    const uint32_t *own; /* [count][deep]: where in the tree they begin */
     size_t deep;
 } ffl_path_run;
 
-static inline __attribute__((always_inline)) void ffl_path_outputs(const size_t rows, const bool deep,
+/* `rows` shared ones and `own` of a token's own: constants, but FFL_PATH_DEEP is as many as `deep` says. */
+static inline __attribute__((always_inline)) void ffl_path_outputs(const size_t rows, const size_t own,
                                                                    const ffl_path_run *run)
 {
     const ffl_path_run p = *run; /* so that stores cannot change it */
@@ -35,7 +36,9 @@ static inline __attribute__((always_inline)) void ffl_path_outputs(const size_t 
     for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < 4; j++)
             w[r][j] = _mm512_load_ps(p.w[r] + 16 * j);
-    for (size_t i = 0; i < p.count; i++, g += p.ldg) {
+    const size_t deep = own == FFL_PATH_DEEP ? p.deep : own;
+    const uint32_t *at = p.own;
+    for (size_t i = 0; i < p.count; i++, g += p.ldg, at += deep) {
         const size_t token = p.token[i];
         const float *from = p.from + token * FFL_PATH_COLUMNS;
         float *to = p.to + token * p.ldto;
@@ -47,9 +50,8 @@ static inline __attribute__((always_inline)) void ffl_path_outputs(const size_t 
             for (size_t j = 0; j < 4; j++)
                 sum[j] = _mm512_fmadd_ps(v, w[r][j], sum[j]);
         }
-        for (size_t d = 0; deep && d < p.deep; d++) {
-            const size_t node = (((size_t)p.leaf[i] + 1) >> (p.deep - 1 - d)) - 1;
-            const float *row = p.tree + node * FFL_PATH_COLUMNS;
+        for (size_t d = 0; d < deep; d++) {
+            const float *row = p.tree + at[d];
             const __m512 v = _mm512_set1_ps(g[rows + d]);
             for (size_t j = 0; j < 4; j++)
                 sum[j] = _mm512_fmadd_ps(v, _mm512_load_ps(row + 16 * j), sum[j]);
