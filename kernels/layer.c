@@ -70,6 +70,17 @@ static ffl_status check_tensor(const char *name, const float *values, size_t cou
     return FFL_OK;
 }
 
+ffl_layer ffl_layer_trees(const ffl_layer *layer, size_t first, size_t trees)
+{
+    ffl_layer part = *layer;
+    part.trees = trees;
+    part.neurons = trees * layer->nodes;
+    part.w_in += first * layer->nodes * layer->width_in;
+    part.b_in += first * layer->nodes;
+    part.w_out += first * layer->nodes * layer->width_out;
+    return part;
+}
+
 ffl_status ffl_layer_check_finite(const ffl_layer *layer)
 {
     FFL_TRY(check_tensor("linear_in.weight", layer->w_in, layer->neurons * layer->width_in));

@@ -60,6 +60,9 @@ size_t ffl_layer_bytes(const ffl_layer *layer);
 /* The dense comparator: the same weights read as an FF layer over the first `neurons` rows. */
 ffl_layer ffl_layer_dense(const ffl_layer *layer, size_t neurons);
 
+/* `trees` trees of an FFF layer from the first-th on, as a layer that shares its weights. */
+ffl_layer ffl_layer_trees(const ffl_layer *layer, size_t first, size_t trees);
+
 /* FFL_BAD_INPUT, naming tensor and index, when a weight or bias is not finite. */
 ffl_status ffl_layer_check_finite(const ffl_layer *layer);
 

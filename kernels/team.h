@@ -50,6 +50,19 @@ void *ffl_team_share(const ffl_plan *plan, const ffl_exec *exec, int member);
 ffl_status ffl_team_rows(const ffl_plan *plan, const ffl_exec *exec, size_t grain, ffl_team_part *part,
                          const float *x, size_t ldx, float *y, size_t ldy, size_t tokens);
 
+/* y of `trees` trees from the first-th on, for at most max_tokens tokens, without scratch. */
+typedef void ffl_team_trees_part(const ffl_plan *plan, size_t first, size_t trees, const float *x, size_t ldx,
+                                 float *y, size_t ldy, size_t tokens);
+
+/*
+ * A run for walks over trees: splits the tokens or, where these are few, the trees. Trees are always summed
+ * in the same groups, which depend on the layer alone, and the groups in order: the bits depend on neither
+ * threads nor batch. Layers of few rows per token are one group. prepare calls ffl_team_trees_scratch.
+ */
+void ffl_team_trees_scratch(ffl_plan *plan);
+ffl_status ffl_team_trees(const ffl_plan *plan, const ffl_exec *exec, ffl_team_trees_part *part,
+                          const float *x, size_t ldx, float *y, size_t ldy, size_t tokens);
+
 #ifdef __cplusplus
 }
 #endif

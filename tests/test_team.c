@@ -84,3 +84,57 @@ Test(team, shares_lie_on_pages_of_their_own)
     cr_assert_eq((char *)ffl_team_share(&plan, &exec, 2) - base, 2 * 8192);
     cr_assert_null(ffl_team_share(&plan, &(ffl_exec){.threads = 1}, 0));
 }
+
+static void add_trees(const ffl_plan *plan, size_t first, size_t trees, const float *x, size_t ldx, float *y,
+                      size_t ldy, size_t tokens)
+{
+    atomic_fetch_add(&parts, 1);
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t i = 0; i < plan->layer->width_out; i++) {
+            y[t * ldy + i] = 0;
+            for (size_t tree = first; tree < first + trees; tree++)
+                y[t * ldy + i] += x[t * ldx + i] / (float)(tree + 1);
+        }
+}
+
+static void run_trees(size_t trees, size_t tokens, float y[ROWS][WIDTH + 2], int threads)
+{
+    static float x[ROWS][WIDTH + 1];
+    const ffl_layer layer = {.operation = FFL_FFF, .width_out = WIDTH, .trees = trees, .levels = 5};
+    ffl_plan plan = {.threads = 4, .layer = &layer, .max_tokens = tokens};
+    ffl_team_trees_scratch(&plan);
+    const ffl_exec exec = {.threads = threads, .scratch = ffl_alloc(plan.scratch_bytes)};
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t i = 0; i < WIDTH; i++)
+            x[t][i] = (float)(t * WIDTH + i + 1) / 7;
+    cr_assert_eq(ffl_team_trees(&plan, &exec, add_trees, x[0], WIDTH + 1, y[0], WIDTH + 2, tokens), FFL_OK);
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t i = 0; i < WIDTH; i++) {
+            double sum = 0;
+            for (size_t tree = 0; tree < trees; tree++)
+                sum += (double)x[t][i] / (double)(tree + 1);
+            cr_assert_float_eq(y[t][i], sum, 1e-5 * sum);
+        }
+    ffl_free(exec.scratch);
+}
+
+Test(team, trees_are_summed_in_the_same_order_by_any_threads)
+{
+    static const size_t trees[] = {1, 12, 13, 30, 128}, tokens[] = {1, 2, 15, 17, ROWS};
+    for (size_t k = 0; k < sizeof trees / sizeof *trees; k++)
+        for (size_t b = 0; b < sizeof tokens / sizeof *tokens; b++) {
+            static float alone[ROWS][WIDTH + 2], y[ROWS][WIDTH + 2];
+            memset(alone, 0, sizeof alone);
+            run_trees(trees[k], tokens[b], alone, 1);
+            for (int threads = 2; threads <= 4; threads++) {
+                memset(y, 0, sizeof y);
+                run_trees(trees[k], tokens[b], y, threads);
+                cr_assert_arr_eq(y, alone, sizeof y, "%zu trees, %zu tokens, %d threads", trees[k], tokens[b],
+                                 threads);
+            }
+        }
+    static float y[ROWS][WIDTH + 2];
+    parts = 0;
+    run_trees(1, 1, y, 4);
+    cr_assert_eq(parts, 1);
+}

@@ -7,17 +7,24 @@
 #include "kernels/team.h"
 #include "kernels/variant.h"
 
-static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx, float *y, size_t ldy,
-                 size_t tokens)
+static void part(const ffl_plan *plan, size_t first, size_t trees, const float *x, size_t ldx, float *y,
+                 size_t ldy, size_t tokens)
 {
-    (void)scratch;
-    ffl_walk_fused(plan->layer, ffl_dot_avx512, ffl_activate_avx512, ffl_rows_avx512, x, ldx, y, ldy, tokens);
+    const ffl_layer l = ffl_layer_trees(plan->layer, first, trees);
+    ffl_walk_fused(&l, ffl_dot_avx512, ffl_activate_avx512, ffl_rows_avx512, x, ldx, y, ldy, tokens);
+}
+
+static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
+{
+    (void)layer, (void)machine;
+    ffl_team_trees_scratch(plan);
+    return FFL_OK;
 }
 
 static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
                       size_t ldy, size_t tokens)
 {
-    return ffl_team_rows(plan, exec, 32, part, x, ldx, y, ldy, tokens);
+    return ffl_team_trees(plan, exec, part, x, ldx, y, ldy, tokens);
 }
 
 static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
@@ -38,7 +45,7 @@ FFL_VARIANTS(fff_walk_fused_avx512) = {
      .isa = FFL_ISA_AVX512,
      .threaded = true,
      .contract = FFL_CONTRACT_F32_ROWS,
-     .prepare = ffl_prepare_nothing,
+     .prepare = prepare,
      .run = run,
      .trace = trace},
     {0},

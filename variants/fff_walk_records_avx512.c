@@ -13,19 +13,22 @@ typedef struct packed {
     size_t together;
 } packed;
 
-static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx, float *y, size_t ldy,
-                 size_t tokens)
+static void part(const ffl_plan *plan, size_t first, size_t trees, const float *x, size_t ldx, float *y,
+                 size_t ldy, size_t tokens)
 {
     const packed *p = plan->state;
-    (void)scratch;
-    ffl_walk_together(plan->layer, p->rows, ffl_dot_avx512, ffl_activate_avx512, ffl_rows_avx512, x, ldx, y,
-                      ldy, tokens, p->together);
+    const ffl_layer l = ffl_layer_trees(plan->layer, first, trees);
+    ffl_tree_rows rows = p->rows;
+    rows.in += first * l.nodes * rows.in_stride;
+    rows.out += first * l.nodes * rows.out_stride;
+    ffl_walk_together(&l, rows, ffl_dot_avx512, ffl_activate_avx512, ffl_rows_avx512, x, ldx, y, ldy, tokens,
+                      p->together);
 }
 
 static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
                       size_t ldy, size_t tokens)
 {
-    return ffl_team_rows(plan, exec, 32, part, x, ldx, y, ldy, tokens);
+    return ffl_team_trees(plan, exec, part, x, ldx, y, ldy, tokens);
 }
 
 static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
@@ -56,6 +59,7 @@ static ffl_status prepare(const ffl_layer *layer, ffl_plan *plan, size_t togethe
     p->together = together;
     plan->state = p;
     plan->packed_bytes = ffl_records_bytes(layer);
+    ffl_team_trees_scratch(plan);
     return FFL_OK;
 }
 
