@@ -14,8 +14,11 @@ enum { WIDEN = 4 };
 
 typedef struct packed {
     const ffl_tiled *kernel;
-    float *w_in;  /* [neurons / DEPTH][width_in / DEPTH][DEPTH / PANEL] panels of [words(k)][PANEL] */
-    float *w_out; /* [neurons / DEPTH][width_out / PANEL] panels of [words(k)][PANEL] */
+    size_t neurons; /* the layer's; of trees with those that fill the last group of PANEL trees */
+    size_t block;   /* neurons per step: DEPTH, or as many as whole groups of trees have */
+    float *w_in;    /* [neurons / block][width_in / DEPTH][block / PANEL] panels of [words(k)][PANEL] */
+    float *w_out;   /* [neurons / block][width_out / PANEL] panels of [words(k)][PANEL] */
+    float *b_in;    /* [neurons] */
 } packed;
 
 static size_t smaller(size_t a, size_t b)
@@ -67,11 +70,11 @@ static void multiply(const ffl_tiled *kernel, const float *a, size_t rows, const
     }
 }
 
-/* Panels first … end of the block of DEPTH neurons from `neuron` on: hidden [rows][STRIDE]. */
+/* Panels first … end of the block of neurons from `neuron` on: hidden [rows][STRIDE]. */
 static void enter(const ffl_layer *l, const packed *p, size_t neuron, size_t first, size_t end,
                   const float *copy, size_t rows, float *hidden, float *wide)
 {
-    const size_t neurons = smaller(DEPTH, l->neurons - neuron), width = divide_up(neurons, PANEL) * PANEL;
+    const size_t neurons = smaller(p->block, p->neurons - neuron), width = divide_up(neurons, PANEL) * PANEL;
     const size_t step = p->kernel->panels * PANEL, last = smaller(neurons, end * PANEL);
     for (size_t k = 0; k < l->width_in; k += DEPTH) {
         const size_t depth = smaller(DEPTH, l->width_in - k);
@@ -81,19 +84,26 @@ static void enter(const ffl_layer *l, const packed *p, size_t neuron, size_t fir
             const size_t columns = smaller(step, last - j);
             multiply(p->kernel, copy + k / DEPTH * rows * STRIDE, rows, b + j * words(p->kernel, depth),
                      depth, hidden + j, STRIDE, columns, k > 0, wide);
-            if (k + depth == l->width_in)
+            if (k + depth == l->width_in && !l->trees)
                 for (size_t r = 0; r < rows; r++)
-                    p->kernel->activate(l->activation, l->b_in + neuron + j, hidden + r * STRIDE + j,
+                    p->kernel->activate(l->activation, p->b_in + neuron + j, hidden + r * STRIDE + j,
                                         columns);
         }
     }
+}
+
+/* Trees: between the two, the whole block's paths. */
+static void visit(const ffl_layer *l, const packed *p, size_t neuron, float *hidden, size_t rows)
+{
+    const size_t first = neuron / l->nodes;
+    p->kernel->visit(l, p->b_in + neuron, smaller(p->block / l->nodes, l->trees - first), hidden, rows);
 }
 
 /* The same block's part of the columns of panels first … end of y. */
 static void leave(const ffl_layer *l, const packed *p, size_t neuron, size_t first, size_t end,
                   const float *hidden, size_t rows, float *y, size_t ldy, float *wide)
 {
-    const size_t neurons = smaller(DEPTH, l->neurons - neuron);
+    const size_t neurons = smaller(p->block, p->neurons - neuron);
     const size_t step = p->kernel->panels * PANEL, last = smaller(l->width_out, end * PANEL);
     const float *b = p->w_out + words(p->kernel, neuron) * divide_up(l->width_out, PANEL) * PANEL;
     for (size_t j = first * PANEL; j < last; j += step)
@@ -141,8 +151,10 @@ static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx
     for (size_t b = 0, first = 0; b < blocks; b++) {
         const size_t end = tokens * (b + 1) / blocks, rows = end - first;
         copy_rows(p->kernel, l, x + first * ldx, ldx, rows, copy);
-        for (size_t n = 0; n < l->neurons; n += DEPTH) {
-            enter(l, p, n, 0, DEPTH / PANEL, copy, rows, hidden, wide);
+        for (size_t n = 0; n < p->neurons; n += p->block) {
+            enter(l, p, n, 0, p->block / PANEL, copy, rows, hidden, wide);
+            if (l->trees)
+                visit(l, p, n, hidden, rows);
             leave(l, p, n, 0, panels, hidden, rows, y + first * ldy, ldy, wide);
         }
         add_bias(l, p, y + first * ldy, ldy, rows, 0, l->width_out);
@@ -159,7 +171,7 @@ typedef struct shared {
     const float *x;
     float *y;
     size_t ldx, ldy, rows;
-    float *copy, *hidden; /* hidden [neurons / DEPTH][rows][STRIDE] */
+    float *copy, *hidden; /* hidden [neurons / block][rows][STRIDE] */
     float *wide;          /* [members][wide_floats] */
 } shared;
 
@@ -168,14 +180,24 @@ static void enter_part(void *work, int member, int members)
     const shared *s = work;
     const ffl_layer *l = s->plan->layer;
     const packed *p = s->plan->state;
-    const size_t per_block = DEPTH / PANEL, panels = divide_up(l->neurons, PANEL);
+    const size_t per_block = p->block / PANEL, panels = divide_up(p->neurons, PANEL);
     const size_t end = panels * ((size_t)member + 1) / (size_t)members;
     for (size_t i = panels * (size_t)member / (size_t)members; i < end;) {
         const size_t block = i / per_block, stop = smaller(end, (block + 1) * per_block);
-        enter(l, p, block * DEPTH, i - block * per_block, stop - block * per_block, s->copy, s->rows,
+        enter(l, p, block * p->block, i - block * per_block, stop - block * per_block, s->copy, s->rows,
               s->hidden + block * s->rows * STRIDE, s->wide + (size_t)member * wide_floats(p->kernel));
         i = stop;
     }
+}
+
+static void visit_part(void *work, int member, int members)
+{
+    const shared *s = work;
+    const packed *p = s->plan->state;
+    const size_t blocks = divide_up(p->neurons, p->block);
+    const size_t end = blocks * ((size_t)member + 1) / (size_t)members;
+    for (size_t i = blocks * (size_t)member / (size_t)members; i < end; i++)
+        visit(s->plan->layer, p, i * p->block, s->hidden + i * s->rows * STRIDE, s->rows);
 }
 
 static void leave_part(void *work, int member, int members)
@@ -186,15 +208,15 @@ static void leave_part(void *work, int member, int members)
     const size_t panels = divide_up(l->width_out, PANEL);
     const size_t first = panels * (size_t)member / (size_t)members;
     const size_t end = panels * ((size_t)member + 1) / (size_t)members;
-    for (size_t n = 0; n < l->neurons; n += DEPTH)
-        leave(l, p, n, first, end, s->hidden + n / DEPTH * s->rows * STRIDE, s->rows, s->y, s->ldy,
+    for (size_t n = 0; n < p->neurons; n += p->block)
+        leave(l, p, n, first, end, s->hidden + n / p->block * s->rows * STRIDE, s->rows, s->y, s->ldy,
               s->wide + (size_t)member * wide_floats(p->kernel));
     add_bias(l, p, s->y, s->ldy, s->rows, first * PANEL, smaller(end * PANEL, l->width_out));
 }
 
-static size_t hidden_floats(const ffl_layer *l, size_t rows)
+static size_t hidden_floats(const packed *p, size_t rows)
 {
-    return rows * STRIDE * divide_up(l->neurons, DEPTH);
+    return rows * STRIDE * divide_up(p->neurons, p->block);
 }
 
 static void run_shared(const ffl_plan *plan, const ffl_exec *exec, int members, const float *x, size_t ldx,
@@ -204,12 +226,14 @@ static void run_shared(const ffl_plan *plan, const ffl_exec *exec, int members, 
     s.hidden = s.copy + copy_floats(plan->layer, smaller(ROWS, plan->max_tokens));
     const size_t blocks = divide_up(tokens, ROWS);
     const packed *p = plan->state;
-    s.wide = s.hidden + hidden_floats(plan->layer, smaller(ROWS, plan->max_tokens));
+    s.wide = s.hidden + hidden_floats(p, smaller(ROWS, plan->max_tokens));
     for (size_t b = 0, first = 0; b < blocks; b++) {
         const size_t end = tokens * (b + 1) / blocks;
         s.x = x + first * ldx, s.y = y + first * ldy, s.rows = end - first;
         copy_rows(p->kernel, plan->layer, s.x, ldx, s.rows, s.copy);
         ffl_team_run(members, enter_part, &s);
+        if (plan->layer->trees)
+            ffl_team_run(members, visit_part, &s);
         ffl_team_run(members, leave_part, &s);
         first = end;
     }
@@ -219,7 +243,8 @@ ffl_status ffl_tiled_run(const ffl_plan *plan, const ffl_exec *exec, const float
                          size_t ldy, size_t tokens)
 {
     const ffl_layer *l = plan->layer;
-    const double each = (double)l->neurons * (double)(l->width_in + l->width_out);
+    const packed *p = plan->state;
+    const double each = (double)p->neurons * (double)(l->width_in + l->width_out);
     const double worth = each * (double)(tokens < GRAIN_TOKENS ? GRAIN_TOKENS : tokens) / GRAIN;
     const int members = worth < exec->threads ? (int)worth : exec->threads;
     if (members > 1 && tokens < (size_t)members * (ROWS / 2)) {
@@ -238,6 +263,7 @@ void ffl_tiled_release(ffl_plan *plan)
     packed *p = plan->state;
     ffl_free(p->w_in);
     ffl_free(p->w_out);
+    ffl_free(p->b_in);
     ffl_free(p);
 }
 
@@ -267,47 +293,74 @@ static float *pack_panel(const ffl_tiled *kernel, const float *w, size_t depth, 
     return out;
 }
 
-/* Columns beyond the matrix stay zero, as ffl_alloc made them. */
+/* PANEL neurons from place n on: the first one's row, how many rows to the next, and how many there are. */
+typedef struct source {
+    size_t row, step, count;
+} source;
+
+static source source_of(const ffl_layer *l, size_t n)
+{
+    if (!l->trees)
+        return (source){n, 1, smaller(PANEL, l->neurons - n)};
+    const size_t tree = n / (PANEL * l->nodes) * PANEL, node = n / PANEL % l->nodes;
+    return (source){tree * l->nodes + node, l->nodes, smaller(PANEL, l->trees - tree)};
+}
+
+/* What is not written stays zero, as ffl_alloc made it. */
 static void pack(const ffl_layer *l, packed *p)
 {
     float *in = p->w_in, *out = p->w_out;
-    for (size_t n = 0; n < l->neurons; n += DEPTH) {
-        const size_t neurons = smaller(DEPTH, l->neurons - n);
+    for (size_t n = 0; n < p->neurons; n += PANEL) {
+        const source from = source_of(l, n);
+        for (size_t i = 0; i < from.count; i++)
+            p->b_in[n + i] = l->b_in[from.row + i * from.step];
+    }
+    for (size_t n = 0; n < p->neurons; n += p->block) {
+        const size_t neurons = smaller(p->block, p->neurons - n);
         for (size_t k = 0; k < l->width_in; k += DEPTH) {
             const size_t depth = smaller(DEPTH, l->width_in - k);
-            for (size_t j = 0; j < neurons; j += PANEL)
-                in = pack_panel(p->kernel, l->w_in + (n + j) * l->width_in + k, depth, 1,
-                                smaller(PANEL, neurons - j), l->width_in, in);
+            for (size_t j = 0; j < neurons; j += PANEL) {
+                const source from = source_of(l, n + j);
+                in = pack_panel(p->kernel, l->w_in + from.row * l->width_in + k, depth, 1, from.count,
+                                from.step * l->width_in, in);
+            }
         }
         for (size_t j = 0; j < l->width_out; j += PANEL)
-            out = pack_panel(p->kernel, l->w_out + n * l->width_out + j, neurons, l->width_out,
-                             smaller(PANEL, l->width_out - j), 1, out);
+            for (size_t d = 0; d < neurons; d += PANEL) {
+                const source from = source_of(l, n + d);
+                pack_panel(p->kernel, l->w_out + from.row * l->width_out + j, from.count,
+                           from.step * l->width_out, smaller(PANEL, l->width_out - j), 1, out);
+                out += words(p->kernel, smaller(PANEL, neurons - d)) * PANEL;
+            }
     }
 }
 
 ffl_status ffl_tiled_prepare(const ffl_tiled *kernel, const ffl_layer *layer, ffl_plan *plan)
 {
-    /* DEPTH is a multiple of PANEL: only the last block of neurons has a padded panel. */
-    const size_t in = divide_up(layer->neurons, PANEL) * PANEL * words(kernel, layer->width_in);
-    const size_t out = divide_up(layer->width_out, PANEL) * PANEL * words(kernel, layer->neurons);
     packed *p = plan->state = ffl_alloc(sizeof *p);
     if (!p)
         return FFL_NO_MEMORY;
     p->kernel = kernel;
+    const size_t group = PANEL * layer->nodes;
+    p->neurons = layer->trees ? divide_up(layer->trees, PANEL) * group : layer->neurons;
+    p->block = layer->trees ? DEPTH / group * group : DEPTH;
+    /* A block is a multiple of PANEL: only the last one can have a padded panel. */
+    const size_t in = divide_up(p->neurons, PANEL) * PANEL * words(kernel, layer->width_in);
+    const size_t out = divide_up(layer->width_out, PANEL) * PANEL * words(kernel, p->neurons);
+    p->b_in = ffl_alloc_array(p->neurons, sizeof *p->b_in);
     p->w_in = ffl_alloc_array(in, sizeof *p->w_in);
     p->w_out = ffl_alloc_array(out, sizeof *p->w_out);
-    if (!p->w_in || !p->w_out) {
+    if (!p->w_in || !p->w_out || !p->b_in) {
         ffl_tiled_release(plan);
         return FFL_NO_MEMORY;
     }
     pack(layer, p);
-    plan->packed_bytes = (in + out) * sizeof(float);
+    plan->packed_bytes = (in + out + p->neurons) * sizeof(float);
     /* One share per thread for many tokens; all of them together for few. */
     const size_t rows = smaller(ROWS, plan->max_tokens),
                  threads = (size_t)(plan->threads > 1 ? plan->threads : 1);
     const size_t alone = copy_floats(layer, rows) + rows * STRIDE + wide_floats(kernel);
-    const size_t together =
-        copy_floats(layer, rows) + hidden_floats(layer, rows) + threads * wide_floats(kernel);
+    const size_t together = copy_floats(layer, rows) + hidden_floats(p, rows) + threads * wide_floats(kernel);
     const size_t share = threads > 1 ? divide_up(together, threads) : alone;
     ffl_team_scratch(plan, (share > alone ? share : alone) * sizeof(float));
     return FFL_OK;

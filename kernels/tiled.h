@@ -8,6 +8,9 @@
  * weights come from memory once per block. They are packed in exactly the order of use: the next panel is
  * always the next address, and each tile prefetches its share of it.
  *
+ * A layer of trees is evaluated whole and masked between the two products (ffl_tiled.visit). Each step takes
+ * whole trees, 16 of them side by side, so that a walk needs nothing but vector compares.
+ *
  * Every output element is one sum whose order depends on the layer alone: a row's bits do not change with its
  * batch, its place there, or the number of threads.
  */
@@ -62,7 +65,17 @@ typedef struct ffl_tiled {
     ffl_tile_function *const *wide;
     /* Rows of x as the tiles read them, in the place of as many floats; absent: a copy. */
     void (*copy)(const float *x, float *to, size_t n);
+
+    /*
+     * Layers of trees only, in place of activate: z [rows][FFL_TILED_STRIDE] becomes act(z + bias) where the
+     * token's path leads, and 0 at every other node, whatever its z. Node i of 16 trees is panel i of
+     * l->nodes, then come the next 16 trees; what pads the last group becomes 0, too.
+     */
+    void (*visit)(const ffl_layer *l, const float *bias, size_t trees, float *z, size_t rows);
 } ffl_tiled;
+
+/* Trees of more nodes do not fit: a step takes whole groups of trees. */
+enum { FFL_TILED_NODES_MAX = FFL_TILED_DEPTH / FFL_TILED_PANEL };
 
 /* For a variant's entries of the same names; `kernel` must outlive the plan. */
 ffl_status ffl_tiled_prepare(const ffl_tiled *kernel, const ffl_layer *layer, ffl_plan *plan);
