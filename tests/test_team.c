@@ -1,7 +1,10 @@
 /* Thread teams: every row exactly once, each part with scratch of its own, on as many threads as pay. */
+#define _GNU_SOURCE
+#include "harness/bench/pin.h"
 #include "kernels/memory.h"
 #include "kernels/team.h"
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -137,4 +140,25 @@ Test(team, trees_are_summed_in_the_same_order_by_any_threads)
     parts = 0;
     run_trees(1, 1, y, 4);
     cr_assert_eq(parts, 1);
+}
+
+static void processors(void *work, int member, int members)
+{
+    cpu_set_t mine;
+    (void)members;
+    cr_assert_eq(sched_getaffinity(0, sizeof mine, &mine), 0);
+    ((int *)work)[member] = CPU_COUNT(&mine);
+}
+
+Test(team, bound_threads_have_a_processor_of_their_own_and_the_caller_stays_free)
+{
+    cpu_set_t allowed;
+    int count[2] = {0};
+    cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    if (!ffl_team_available() || CPU_COUNT(&allowed) < 2)
+        cr_skip_test("one processor, or no OpenMP");
+    ffl_pin_team(2);
+    ffl_team_run(2, processors, count);
+    cr_assert_eq(count[0], CPU_COUNT(&allowed));
+    cr_assert_eq(count[1], 1);
 }

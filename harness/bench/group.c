@@ -163,6 +163,7 @@ static ffl_status send_rows(session *s)
 static ffl_status serve(session *s)
 {
     FFL_TRY(ffl_pin(s->group.cpus));
+    ffl_pin_team(s->group.threads);
     ffl_status status = ffl_stage_set(&stage, &s->group);
     if (status == FFL_OK)
         status = open_rows(s);

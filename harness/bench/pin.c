@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "harness/bench/pin.h"
+#include "kernels/team.h"
 #include <dirent.h>
 #include <errno.h>
 #include <sched.h>
@@ -81,6 +82,28 @@ ffl_status ffl_pin(const char *list)
     }
     closedir(tasks);
     return error ? ffl_fail(FFL_IO, "--cpus %s: %s", list, strerror(error)) : FFL_OK;
+}
+
+/* The n-th of the allowed processors, from the first again after the last. */
+static void bind_member(void *work, int member, int members)
+{
+    const cpu_set_t *allowed = work;
+    int left = member % CPU_COUNT(allowed);
+    (void)members;
+    for (int cpu = 0; member > 0 && cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, allowed) && left-- == 0) {
+            cpu_set_t own;
+            CPU_ZERO(&own);
+            CPU_SET(cpu, &own);
+            sched_setaffinity(0, sizeof own, &own); /* a refusal costs speed, nothing else */
+        }
+}
+
+void ffl_pin_team(int threads)
+{
+    cpu_set_t allowed;
+    if (threads > 1 && sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 1)
+        ffl_team_run(threads, bind_member, &allowed);
 }
 
 void ffl_pin_first(char *out, size_t size)

@@ -166,6 +166,8 @@ static ffl_status run(const ffl_options *options, int *exit_code)
         status = ffl_pin(groups.value[0].cpus);
     ffl_events_open(&s.events); /* before any variant starts threads */
     print_missing(&s.events);
+    for (size_t g = 0; status == FFL_OK && g < groups.count; g++)
+        ffl_pin_team(groups.value[g].threads);
     if (status == FFL_OK && s.events.available)
         status = serve(&s, &groups);
     if (s.rows && status == FFL_OK) {
