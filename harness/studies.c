@@ -6,10 +6,12 @@
  */
 static const ffl_study_step paper[] = {
     {"check", "", 2},
-    {"bench", "--preset paper --neurons 4095,3072 --batch 1,16,128,1024,16384 --cache hot", 5},
-    {"bench", "--preset paper --neurons 4095,3072 --batch 1,16,128 --cache weights-cold", 2},
+    {"bench", "--preset paper --neurons 4095,3072 --class f32 --batch 1,16,128,1024,16384 --cache hot", 5},
+    {"bench", "--preset paper --neurons 4095 --class bf16,int8 --batch 1,16,128,1024,16384 --cache hot", 1},
+    {"bench", "--preset paper --neurons 4095 --class f32 --batch 1,16,128 --cache weights-cold", 2},
     {"bench",
-     "--preset paper --neurons 4095 --batch 128,1024 --routing zipf:1,prototypes:16,single,thrash -x ff_*",
+     "--preset paper --neurons 4095 --class f32 --batch 128,1024 --routing "
+     "zipf:1,prototypes:16,single,thrash -x ff_*",
      1},
     {0},
 };
@@ -54,7 +56,7 @@ static const ffl_study_step smoke[] = {
 };
 
 const ffl_study ffl_studies[] = {
-    {"paper", "H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default)", 540, paper},
+    {"paper", "H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default)", 420, paper},
     {"trees", "the trained family 3072x0 to 1x11, batches 1 to 16384", 540, trees},
     {"depth", "one tree of depth 3 to 15, batches 1, 128 and 1024", 300, depth},
     {"threads", "one thread against two, one tree and many", 300, threads},

@@ -171,9 +171,10 @@ ffl_status ffl_headline_print(const ffl_rows *rows, FILE *file)
         char *escape = strchr(speedup, '\\'); /* of Markdown, before the * */
         if (escape)
             memmove(escape, escape + 1, strlen(escape));
-        fprintf(file, "  %s batch %-6lld %-13s %-22s  %s %s, %s %s\n", shape,
-                (long long)races[i]->record.batch, races[i]->record.cache, speedup, d.fff->record.variant,
-                fff, d.dense->record.variant, dense);
+        fprintf(file, "  %s %-4s batch %-6lld %-13s %lld thr.  %-22s  %s %s, %s %s\n", shape,
+                races[i]->record.clazz, (long long)races[i]->record.batch, races[i]->record.cache,
+                (long long)races[i]->record.threads, speedup, d.fff->record.variant, fff,
+                d.dense->record.variant, dense);
     }
     if (reduced)
         fputs("  * against a reduced batch: a full call would take too long\n", file);

@@ -138,13 +138,13 @@ SUPPORTS(fff, 3)
 SUPPORTS(fff_bf16, 4)
 SUPPORTS(fff_int8, 5)
 
-/* The weakest that a kernel of the class may be and still be chosen: the dense int8 ones take 8-bit inputs,
- * the conditional ones 16-bit or none. */
+/* The weakest that a kernel of the class may be and still be chosen: the dense int8 ones take 8-bit inputs and
+ * an activation as exact as their codes need, the conditional ones 16-bit inputs or none. */
 #define CONTRACT(class_, narrow, scale)                                                                      \
     {                                                                                                        \
         .input = narrow, .weights = class_, .hidden = narrow, .accumulator = FFL_F32, .output = FFL_F32,     \
         .weight_scale = scale, .reassociates = true, .flushes_denormals = class_ != FFL_F32,                 \
-        .activation_error = 4 * FFL_UNIT_F32, .alignment = 4, .invariances = FFL_SAME_RUN_TO_RUN             \
+        .activation_error = class_ == FFL_INT8 ? 0x1p-15 : 4 * FFL_UNIT_F32, .alignment = 4, .invariances = FFL_SAME_RUN_TO_RUN             \
     }
 
 #define AUTO(row, name_, operation_, summary_, trace_, class_, narrow, scale)                                \
