@@ -142,11 +142,12 @@ ffl_status ffl_ladder_write(const ffl_rows *rows, FILE *file)
     fputs(
         "# The ladder: from naive to best\n\n"
         "Time per token, in bold the measured gain over the step that it improves on, and the journal line. "
-        "Predictions were\n"
-        "made on paper, before the step was measured; where they missed, the reason is in "
-        "`kernels/NOTES.md`. A "
-        "\\* marks a reduced\n"
-        "batch. Written by `fflab report` from the journal of `fflab study`.\n\n",
+        "Predictions\n"
+        "follow from bytes, loads and multiply-adds; some were written down when first measurements were "
+        "known. Where\n"
+        "they missed, the reason is in `kernels/NOTES.md`. A \\* marks a reduced batch. Written by `fflab "
+        "report` from the\n"
+        "journal of `fflab study`.\n\n",
         file);
     for (size_t f = 0; rows->file_count > 1 && f < rows->file_count; f++)
         fprintf(file, "%sJ%zu: %s%s", f ? ", " : "", f + 1, rows->files[f],
