@@ -1,7 +1,7 @@
 /*
  * The ladder: one page from the naive kernel to the best one, step by step. What each step tries and what it
- * was predicted to bring is written here (ladder_steps.c), by hand and before it was measured; what it
- * brought comes from the rows of one run.
+ * was predicted to bring is written here (ladder_steps.c), by hand; what it brought comes from the rows
+ * of one run.
  */
 #ifndef FFL_REPORTS_LADDER_H
 #define FFL_REPORTS_LADDER_H
