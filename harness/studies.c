@@ -18,7 +18,8 @@ static const ffl_study_step paper[] = {
 
 /* What wins somewhere on one tree or many, and the dense forms to beat. */
 #define CONTENDERS                                                                                           \
-    "--class f32 -v fff_forest_avx512 -v fff_lanes_avx512 -v fff_buckets_avx512 -v fff_partition_avx512 "    \
+    "--class f32 -v fff_forest_avx512 -v fff_lanes_avx512 -v fff_masked_tiled_avx512 -v fff_buckets_avx512 " \
+    "-v fff_partition_avx512 "                                                                               \
     "-v fff_walk_records*_avx512 -v fff_walk_fused_avx512 -v fff_walk_interleaved8_avx512 -v fff_auto "      \
     "-v ff_tiled_avx512 -v ff_onednn -v ff_blas3_*"
 
