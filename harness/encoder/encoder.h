@@ -14,6 +14,7 @@
 #define FFL_HARNESS_ENCODER_H
 
 #include "harness/encoder/encoder_weights.h"
+#include "harness/encoder/pass_clock.h"
 #include "harness/instance.h"
 
 typedef struct ffl_encoder_input {
@@ -21,19 +22,6 @@ typedef struct ffl_encoder_input {
     const int32_t *ids;        /* [batch][sequence] */
     const unsigned char *mask; /* [batch][sequence], 1: a token, 0: padding; NULL: no padding */
 } ffl_encoder_input;
-
-typedef enum ffl_part {
-    FFL_PART_EMBEDDING = 0,
-    FFL_PART_NORM,
-    FFL_PART_QKV,
-    FFL_PART_ATTENTION,
-    FFL_PART_PROJECTION,
-    FFL_PART_FEEDFORWARD,
-    FFL_PART_LOGITS,
-    FFL_PART_COUNT
-} ffl_part;
-
-const char *ffl_part_name(ffl_part part);
 
 /* Row of the position table for the token at s; *seen counts the tokens of the sequence that are no padding.
  */
@@ -95,13 +83,6 @@ ffl_status ffl_encoder_trace(const ffl_encoder *encoder, size_t layer, int32_t *
 
 /* The layer that the variant evaluates: trees, or all their neurons. */
 const ffl_layer *ffl_encoder_feedforward(const ffl_encoder *encoder, size_t layer);
-
-/* One stretch of work in a part; layer SIZE_MAX: before or after the layers. */
-typedef struct ffl_encoder_event {
-    ffl_part part;
-    size_t layer;
-    double start_ns, ns; /* start: of the monotonic clock */
-} ffl_encoder_event;
 
 /* Those since the last call of ffl_encoder_clear_times, as many as one pass has; their number. */
 size_t ffl_encoder_events(const ffl_encoder *encoder, const ffl_encoder_event **out);

@@ -1,0 +1,52 @@
+/*
+ * What the files of the encoder on the host share: encoder.c (life), encoder_embedding.c, encoder_layers.c,
+ * encoder_head.c (the pass) and encoder_inside.c. What any encoder needs, wherever it runs, is elsewhere:
+ * encoder_input.c, pass_clock.h, encoder_weights.h.
+ */
+#ifndef FFL_HARNESS_ENCODER_HOST_H
+#define FFL_HARNESS_ENCODER_HOST_H
+
+#include "harness/encoder/encoder.h"
+#include "kernels/attention.h"
+#include "kernels/blas.h"
+
+/* Rows of logits at a time: 134 MB with 32768 words. */
+enum { FFL_LOGITS_AT_ONCE = 1024 };
+
+struct ffl_encoder {
+    const ffl_encoder_weights *weights;
+    const ffl_variant *variant;
+    ffl_blas *blas;
+    size_t batch, sequence; /* at most */
+    int threads;
+    ffl_layer *feedforward; /* [layers]: what the variant evaluates */
+    ffl_instance *instance; /* [layers] */
+    size_t instances;
+    void *scratch; /* of all instances, and of attention */
+
+    const ffl_encoder_input *input;
+    size_t tokens;
+    bool pending; /* the feedforward output is not yet added to the state (pre-norm) */
+    float *state, *hidden, *wide, *mixed, *mask, *logits;
+    double pack_ns;
+    ffl_pass_clock clock;
+};
+
+/* Of the input's shape, or of the largest before there is one; layer NULL: sizes only. */
+ffl_attention ffl_encoder_attention(const ffl_encoder *e, const ffl_encoder_layer *layer);
+
+/* The instance of a layer: one for all where they share their weights. */
+const ffl_instance *ffl_encoder_instance(const ffl_encoder *e, size_t layer);
+
+/* y = norm(x + add + add_bias) over the rows of the input, where x += add + add_bias; both may be NULL. */
+void ffl_encoder_normalise(const ffl_encoder *e, const ffl_norm *norm, size_t width, float *x,
+                           const float *add, const float *add_bias, float *y);
+
+/* y = x·weightᵀ, without the bias. */
+void ffl_encoder_project(const ffl_encoder *e, const float *x, size_t inputs, const ffl_linear *linear,
+                         size_t outputs, float *y);
+
+/* x [tokens][width] += bias, row by row. */
+void ffl_encoder_add_rows(float *x, size_t tokens, size_t width, const float *bias);
+
+#endif

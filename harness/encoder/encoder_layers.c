@@ -1,0 +1,99 @@
+/* The pass on the host: its layers, and the products and norms that its other parts use, too. */
+#include "harness/encoder/encoder_host.h"
+#include "harness/encoder/projection.h"
+#include "kernels/layernorm.h"
+
+void ffl_encoder_normalise(const ffl_encoder *e, const ffl_norm *norm, size_t width, float *x,
+                           const float *add, const float *add_bias, float *y)
+{
+    const ffl_layernorm n = {.width = width,
+                             .weight = norm->weight,
+                             .bias = norm->bias,
+                             .eps = e->weights->config.norm_eps,
+                             .add_bias = add_bias};
+    ffl_layernorm_run(&n, x, width, add, width, y, width, e->tokens, e->threads);
+}
+
+void ffl_encoder_project(const ffl_encoder *e, const float *x, size_t inputs, const ffl_linear *linear,
+                         size_t outputs, float *y)
+{
+    ffl_project(e->blas, e->threads, x, inputs, e->tokens, linear->weight, outputs, y);
+}
+
+void ffl_encoder_add_rows(float *x, size_t tokens, size_t width, const float *bias)
+{
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t i = 0; i < width; i++)
+            x[t * width + i] += bias[i];
+}
+
+ffl_status ffl_encoder_layer_run(ffl_encoder *e, size_t i)
+{
+    const ffl_encoder_config *c = &e->weights->config;
+    const ffl_encoder_layer *l = ffl_encoder_weights_layer(e->weights, i);
+    const ffl_attention attention = ffl_encoder_attention(e, l);
+    const size_t h = c->width;
+    double start = ffl_pass_clock_ns();
+    e->clock.layer = i;
+    float *x = e->state; /* what attention and feedforward read */
+    if (c->pre_norm) {
+        ffl_encoder_normalise(e, &l->norm1, h, e->state, e->pending ? e->mixed : NULL, NULL, e->hidden);
+        x = e->hidden;
+        ffl_pass_clock_count(&e->clock, FFL_PART_NORM, &start);
+    }
+    ffl_encoder_project(e, x, h, &l->qkv, 3 * h, e->wide);
+    ffl_pass_clock_count(&e->clock, FFL_PART_QKV, &start);
+    ffl_attention_run(&attention, e->wide, 3 * h, e->input->mask ? e->mask : NULL, e->mixed, h, e->scratch,
+                      e->threads);
+    ffl_pass_clock_count(&e->clock, FFL_PART_ATTENTION, &start);
+    ffl_encoder_project(e, e->mixed, h, &l->projection, h, e->wide);
+    ffl_pass_clock_count(&e->clock, FFL_PART_PROJECTION, &start);
+    ffl_encoder_normalise(e, c->pre_norm ? &l->norm2 : &l->norm1, h, e->state, e->wide, l->projection.bias,
+                          e->hidden);
+    ffl_pass_clock_count(&e->clock, FFL_PART_NORM, &start);
+    const ffl_instance *instance = ffl_encoder_instance(e, i);
+    FFL_TRY(ffl_instance_run(instance, e->hidden, h, e->mixed, h, e->tokens));
+    ffl_pass_clock_count(&e->clock, FFL_PART_FEEDFORWARD, &start);
+    e->pending = c->pre_norm;
+    if (!c->pre_norm) /* the sum is left in mixed: hidden is kept for ffl_encoder_feedforward_input */
+        ffl_encoder_normalise(e, &l->norm2, h, e->mixed, e->hidden, NULL, e->state);
+    ffl_pass_clock_count(&e->clock, FFL_PART_NORM, &start);
+    e->clock.layer = SIZE_MAX;
+    return FFL_OK;
+}
+
+static void settle(ffl_encoder *e)
+{
+    const size_t n = e->tokens * e->weights->config.width;
+    for (size_t i = 0; e->pending && i < n; i++)
+        e->state[i] += e->mixed[i];
+    e->pending = false;
+}
+
+void ffl_encoder_finish(ffl_encoder *e)
+{
+    const ffl_encoder_config *c = &e->weights->config;
+    double start = ffl_pass_clock_ns();
+    if (c->final_norm)
+        ffl_encoder_normalise(e, &e->weights->final_norm, c->width, e->state, e->pending ? e->mixed : NULL,
+                              NULL, e->state);
+    else
+        settle(e);
+    e->pending = false;
+    ffl_pass_clock_count(&e->clock, FFL_PART_NORM, &start);
+}
+
+ffl_status ffl_encoder_run(ffl_encoder *e, const ffl_encoder_input *input, bool logits)
+{
+    FFL_TRY(ffl_encoder_embed(e, input));
+    for (size_t i = 0; i < e->weights->config.layers; i++)
+        FFL_TRY(ffl_encoder_layer_run(e, i));
+    ffl_encoder_finish(e);
+    return logits && e->weights->has_head ? ffl_encoder_logits(e, NULL, NULL) : FFL_OK;
+}
+
+float *ffl_encoder_state(ffl_encoder *e)
+{
+    settle(e);
+    return e->state;
+}

@@ -1,0 +1,72 @@
+/*
+ * One worker at work (serve.h): what its files share, and who does what.
+ *
+ *   serve.c           the order of things             baseline.c    which dense variant, what a variant costs
+ *   verified_pass.c   a pass held to the reference    rounds.c      passes in turn, medians
+ *   answers.c         all of it as JSON
+ */
+#ifndef FFL_HARNESS_SERVE_SESSION_H
+#define FFL_HARNESS_SERVE_SESSION_H
+
+#include "harness/encoder/rounds.h"
+#include "harness/encoder/task.h"
+#include "harness/encoder/verify.h"
+#include "harness/worker.h"
+
+typedef struct ffl_serve_session {
+    ffl_answer *answer;
+    const json_t *request;
+    ffl_encoder_task task;
+    ffl_encoder_reference reference[2]; /* by operation, made when first needed */
+    bool has_reference[2];
+    size_t first; /* sequence that the references are of */
+    int threads;
+    const ffl_variant *dense; /* the baseline */
+    ffl_encoder *baseline;
+    double dense_alone; /* its feedforward layers by themselves, ns */
+    float *inputs[2]; /* [layers][tokens][width]: what feedforward layers were given: the baseline's, and the
+                         variant's */
+} ffl_serve_session;
+
+/* ---- baseline.c ---- */
+
+/* The layer that the variant evaluates: a dense one takes all neurons of the trees. */
+ffl_layer ffl_serve_layer(const ffl_serve_session *s, const ffl_variant *variant);
+
+/* One layer on `tokens` random rows: best of a few runs, in seconds. */
+ffl_status ffl_serve_probe(const ffl_serve_session *s, const ffl_variant *variant, size_t tokens,
+                           double *seconds);
+
+/* s->dense: the fastest dense f32 variant for this many tokens. */
+ffl_status ffl_serve_find_dense(ffl_serve_session *s);
+
+/* ---- verified_pass.c ---- */
+
+/* s->reference[operation], if it is not there yet. */
+ffl_status ffl_serve_reference(ffl_serve_session *s, ffl_operation operation);
+
+/* One verified pass; files of --dump unless index < 0 (nobody asked for this variant). Its feedforward inputs
+ * are kept in s->inputs. */
+ffl_status ffl_serve_verify(ffl_serve_session *s, int index, const ffl_variant *variant, ffl_encoder *e,
+                            ffl_encoder_verdict *out);
+
+/* The timed passes must have been the verified one: `timed`, the state that the last of them left, is
+ * compared with it. */
+void ffl_serve_hold(ffl_encoder_verdict *out, const ffl_variant *variant, const float *verified,
+                    const float *timed, size_t count);
+
+/* ---- rounds.c ---- */
+
+/* Passes in turn with the baseline's: the machine's moods hit both. */
+ffl_status ffl_serve_measure(ffl_serve_session *s, ffl_encoder *e, size_t *rounds, ffl_pass_times *own,
+                             ffl_pass_times *base);
+
+/* ---- answers.c ---- */
+
+ffl_status ffl_serve_model(ffl_serve_session *s);
+
+json_t *ffl_serve_row(const ffl_serve_session *s, int index, const ffl_variant *variant, const ffl_encoder *e,
+                      const ffl_encoder_verdict *verdict, size_t rounds, const ffl_pass_times *own,
+                      const ffl_pass_times *base);
+
+#endif
