@@ -4,7 +4,7 @@
  * has summed its logit, so the kernel is bound by that latency, not by the GPU's bandwidth.
  */
 #include "cuda/activation.h"
-#include "cuda/device.cuh"
+#include "cuda/launch.cuh"
 #include "kernels/variant.h"
 
 static constexpr unsigned THREADS = 128, WARPS = THREADS / 32;
@@ -57,7 +57,7 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
                       size_t ldy, size_t tokens)
 {
     const unsigned blocks = (unsigned)(tokens < BLOCKS_MAX ? tokens : BLOCKS_MAX);
-    walk<<<blocks, THREADS, 0, ffl_cuda_stream(exec->stream)>>>(*plan->layer, x, ldx, y, ldy, tokens);
+    FFL_LAUNCH(walk, blocks, THREADS, 0, ffl_cuda_stream(exec->stream), *plan->layer, x, ldx, y, ldy, tokens);
     FFL_CUDA_TRY(cudaGetLastError());
     return FFL_OK;
 }

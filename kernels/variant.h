@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a struct below changes; a plugin built against another number is refused. */
-enum { FFL_ABI = 1 };
+enum { FFL_ABI = 2 };
 
 typedef enum ffl_place { FFL_HOST = 0, FFL_CUDA = 1 } ffl_place;
 
@@ -47,7 +47,7 @@ typedef enum ffl_library {
     FFL_NO_LIBRARY = 0,
     FFL_OPENBLAS,
     FFL_BLIS,
-    FFL_CBLAS, /* the one named by --blas-library */
+    FFL_CBLAS,  /* the one named by --blas-library */
     FFL_ONEDNN, /* no CBLAS: kernels/onednn.h */
     FFL_LIBRARY_COUNT
 } ffl_library;
@@ -85,6 +85,7 @@ typedef struct ffl_contract {
     ffl_type hidden;         /* activation as fed to the second product */
     ffl_type accumulator;    /* sums of both products */
     ffl_type output;         /* y before it is widened to float */
+    ffl_type storage;        /* of x and y in memory: FFL_F32; GPU variants may say FFL_BF16 or FFL_F16 */
     ffl_scale weight_scale;  /* int8 weights: granularity of the scale */
     bool reassociates;       /* sums in another order than by index (vectors, blocks, BLAS) */
     bool flushes_denormals;  /* may read or write denormals as zero */
@@ -165,7 +166,8 @@ typedef struct ffl_variant {
      * Row-major, ldx >= width_in, ldy >= width_out, at any 4-byte address (unless the contract says
      * otherwise), not overlapping; 1 <= tokens <= max_tokens; padding is neither read nor written. Every
      * element of y is written, nothing else. Allocates nothing, reads no clock, file or environment, keeps
-     * no pointer to x or y. CUDA: x, y and weights are device pointers, the work is only enqueued.
+     * no pointer to x or y. CUDA: x, y and weights are device pointers, the work is only enqueued, and x and
+     * y are arrays of the contract's storage type in spite of their C type (ldx, ldy in elements).
      * Returns FFL_OK, or FFL_DEVICE when a GPU launch failed; y is then unspecified.
      */
     ffl_status (*run)(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,

@@ -1,0 +1,105 @@
+/*
+ * What differs between a GPU and the emulated device (cuda/emulate/), in one place, so that every kernel is
+ * one source for both: launches, dynamic shared memory, clusters. Kernels use CUDA's own words for all the
+ * rest.
+ *
+ *     FFL_LAUNCH((walk<4>), grid, block, shared_bytes, stream, arguments…);   grid, block: unsigned or dim3
+ *     FFL_CUDA_TRY(cudaGetLastError());
+ *
+ * In a kernel: FFL_SHARED(float, rows); is the dynamic shared memory, 128-byte aligned. Static __shared__
+ * variables work too, but not in kernels launched in clusters: the emulated device has one copy of those.
+ */
+#ifndef FFL_CUDA_LAUNCH_CUH
+#define FFL_CUDA_LAUNCH_CUH
+
+#include "cuda/device.cuh"
+
+#ifdef FFL_CUDA_EMULATED
+
+#define FFL_LAUNCH(kernel, grid, block, shared, stream, ...)                                                 \
+    ffl_emulated_launch(#kernel, dim3(grid), dim3(block), 1, (shared), (stream),                             \
+                        ffl_emulated_bind(kernel, __VA_ARGS__))
+#define FFL_LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, stream, ...)                                \
+    ffl_emulated_launch(#kernel, dim3(grid), dim3(block), (cluster), (shared), (stream),                     \
+                        ffl_emulated_bind(kernel, __VA_ARGS__))
+#define FFL_SHARED(type, name) type *const name = (type *)ffl_emulated_shared()
+
+/* Rank of this block in its cluster; a barrier of all its threads; `local` as the block of that rank has it.
+ */
+__device__ static inline unsigned ffl_cluster_rank()
+{
+    return ffl_emulated_cluster_rank();
+}
+
+__device__ static inline void ffl_cluster_sync()
+{
+    ffl_emulated_cluster_sync();
+}
+
+template <typename T>
+__device__ static inline T *ffl_cluster_map(T *local, unsigned rank)
+{
+    return (T *)ffl_emulated_cluster_map(local, rank);
+}
+
+/* A barrier of `threads` threads of the block; id 1 … 15. */
+__device__ static inline void ffl_named_barrier(unsigned id, unsigned threads)
+{
+    ffl_emulated_barrier(id, threads);
+}
+
+#else
+
+#include <cooperative_groups.h>
+#include <utility>
+
+#define FFL_LAUNCH(kernel, grid, block, shared, stream, ...)                                                 \
+    kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
+#define FFL_LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, stream, ...)                                \
+    ffl_launch_cluster(kernel, (cluster), dim3(grid), dim3(block), (shared), (stream), __VA_ARGS__)
+#define FFL_SHARED(type, name)                                                                               \
+    extern __shared__ __align__(128) unsigned char ffl_shared_bytes[];                                       \
+    type *const name = (type *)ffl_shared_bytes
+
+/* Errors are left for cudaGetLastError. */
+template <typename... P, typename... A>
+static inline void ffl_launch_cluster(void (*kernel)(P...), unsigned cluster, dim3 grid, dim3 block,
+                                      size_t shared, cudaStream_t stream, A &&...arguments)
+{
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = cluster;
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = stream;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    (void)cudaLaunchKernelEx(&config, kernel, P(std::forward<A>(arguments))...);
+}
+
+__device__ static inline unsigned ffl_cluster_rank()
+{
+    return cooperative_groups::this_cluster().block_rank();
+}
+
+__device__ static inline void ffl_cluster_sync()
+{
+    cooperative_groups::this_cluster().sync();
+}
+
+template <typename T>
+__device__ static inline T *ffl_cluster_map(T *local, unsigned rank)
+{
+    return cooperative_groups::this_cluster().map_shared_rank(local, rank);
+}
+
+__device__ static inline void ffl_named_barrier(unsigned id, unsigned threads)
+{
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+#endif
+#endif
