@@ -174,7 +174,7 @@ void run_cluster(cluster *c)
         /* Another order every time: from any thread on, in steps that meet each one once. */
         size_t i = order()() % count, step = order()() % count + 1;
         while (std::gcd(step, count) != 1)
-            step++;
+            step = step % count + 1;
         for (size_t turn = 0; turn < count; turn++, i += i + step < count ? step : step - count)
             if (!c->threads[i].over && !c->threads[i].waits) {
                 resume(&c->threads[i]);
