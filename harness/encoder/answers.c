@@ -104,7 +104,7 @@ ffl_status ffl_serve_model(ffl_serve_session *s)
         "heads", (json_int_t)c->heads, "vocabulary", (json_int_t)c->vocabulary, "feedforward", name,
         "neurons", (json_int_t)shape.neurons, "parameters", (double)ffl_encoder_parameters(c), "batch",
         (json_int_t)s->task.input.batch, "sequence", (json_int_t)s->task.input.sequence, "threads",
-        s->threads, "projections", ffl_encoder_blas_name(s->baseline), "baseline", s->dense->name, "head",
+        s->threads, "projections", ffl_encoder_projection_name(s->baseline), "baseline", s->dense->name, "head",
         s->task.weights.has_head);
     const ffl_status status = routing_json(s, model);
     if (status != FFL_OK) {

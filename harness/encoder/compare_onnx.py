@@ -1,94 +1,87 @@
 #!/usr/bin/env python3
-"""Is the dense pass a strawman? The same encoder in ONNX Runtime, on the same machine, threads and precision.
+"""Is the dense pass a strawman? The same encoder in ONNX Runtime, on the same machine, with the same threads, weights and ids.
 
-    python3 harness/encoder/compare_onnx.py --program build/harness/fflab --preset bert-base --batch 8 --seq 128 --threads 1
+    python3 harness/encoder/compare_onnx.py --preset bert-base --batch 8 --seq 128 --threads 1
 
-Runs both in turn, several times, and prints the milliseconds of a pass with and without the logits. Needs the packages
-numpy, onnx and onnxruntime. Weights are random on both sides: only the time is compared.
+Both programs take turns. Needs the packages numpy, onnx and onnxruntime.
 """
-import argparse
-import json
-import subprocess
-import time
+import os
+import tempfile
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-PRESETS = {  # layers, width, heads, neurons, words, pre-norm (no biases, no head transform)
-    "bert-base": (12, 768, 12, 3072, 30522, False),
-    "bert-large": (24, 1024, 16, 4096, 30522, False),
-    "crammedbert-3072": (16, 768, 12, 3072, 32768, True),
-    "crammedbert-4095": (16, 768, 12, 4095, 32768, True),
-}
+import compare_common as common
 
 
 class Graph:
-    """Nodes and weights of a model, named as they come."""
+    """Nodes, named as they come, over the weights by their names."""
 
-    def __init__(self):
-        self.nodes, self.weights, self.random = [], [], np.random.default_rng(1)
+    def __init__(self, weights):
+        self.nodes, self.weights, self.constants = [], weights, {}
 
     def op(self, kind, *inputs, **attributes):
         name = "v%d" % len(self.nodes)
         self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
 
-    def constant(self, array):
-        name = "w%d" % len(self.weights)
-        self.weights.append(numpy_helper.from_array(array, name))
+    def constant(self, name, array):
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
-    def normal(self, *shape):
-        scale = 1 / np.sqrt(shape[0])
-        return self.constant(self.random.standard_normal(shape, dtype=np.float32) * np.float32(scale))
+    def linear(self, x, name, rows=slice(None)):
+        label = name if rows == slice(None) else "%s[%d]" % (name, rows.start)
+        y = self.op("MatMul", x, self.constant(label, self.weights[name][rows].T))
+        if name + ".bias" in self.weights:
+            y = self.op("Add", y, self.constant(label + ".bias", self.weights[name + ".bias"][rows]))
+        return y
 
-    def linear(self, x, inputs, outputs, bias):
-        y = self.op("MatMul", x, self.normal(inputs, outputs))
-        return self.op("Add", y, self.constant(np.zeros(outputs, np.float32))) if bias else y
-
-    def norm(self, x, width):
-        return self.op("LayerNormalization", x, self.constant(np.ones(width, np.float32)),
-                       self.constant(np.zeros(width, np.float32)), axis=-1, epsilon=1e-12)
+    def norm(self, x, name):
+        return self.op("LayerNormalization", x, self.constant(name, self.weights[name]),
+                       self.constant(name + ".bias", self.weights[name + ".bias"]), axis=-1, epsilon=common.EPS)
 
 
-def build(preset, batch, seq, logits):
-    layers, width, heads, neurons, words, pre = PRESETS[preset]
-    g, d = Graph(), width // heads
-    split = g.constant(np.array([batch, seq, heads, d], np.int64))
-    join = g.constant(np.array([batch, seq, width], np.int64))
-    scale = g.constant(np.array(1 / np.sqrt(d), np.float32))
+def build(m, weights, batch, seq, logits):
+    g, d = Graph(weights), m.width // m.heads
+    split = g.constant("split", np.array([batch, seq, m.heads, d], np.int64))
+    join = g.constant("join", np.array([batch, seq, m.width], np.int64))
+    scale = g.constant("scale", np.array(1 / np.sqrt(d), np.float32))
 
-    def attention(x):
-        q, k, v = (g.op("Reshape", g.linear(x, width, width, not pre), split) for _ in range(3))
+    def attention(x, i):
+        q, k, v = (g.op("Reshape", g.linear(x, "%d.qkv" % i, slice(p * m.width, (p + 1) * m.width)), split) for p in range(3))
         q, v = (g.op("Transpose", t, perm=[0, 2, 1, 3]) for t in (q, v))
         k = g.op("Transpose", k, perm=[0, 2, 3, 1])
         p = g.op("Softmax", g.op("Mul", g.op("MatMul", q, k), scale), axis=-1)
         mixed = g.op("Transpose", g.op("MatMul", p, v), perm=[0, 2, 1, 3])
-        return g.linear(g.op("Reshape", mixed, join), width, width, not pre)
+        return g.linear(g.op("Reshape", mixed, join), "%d.projection" % i)
 
-    def feedforward(x):
-        return g.linear(g.op("Gelu", g.linear(x, width, neurons, not pre)), neurons, width, not pre)
+    def feedforward(x, i):
+        return g.linear(g.op("Gelu", g.linear(x, "%d.in" % i)), "%d.out" % i)
 
-    s = g.op("Gather", g.normal(words, width), "ids", axis=0)
-    s = g.norm(g.op("Add", s, g.normal(seq, width)), width)
-    for _ in range(layers):
-        if pre:
-            s = g.op("Add", s, attention(g.norm(s, width)))
-            s = g.op("Add", s, feedforward(g.norm(s, width)))
+    place = weights["positions"][:seq] + (0 if m.pre else weights["types"][0])
+    s = g.op("Gather", g.constant("words", weights["words"]), "ids", axis=0)
+    s = g.norm(g.op("Add", s, g.constant("place", place)), "norm")
+    for i in range(m.layers):
+        if m.pre:
+            s = g.op("Add", s, attention(g.norm(s, "%d.norm1" % i), i))
+            s = g.op("Add", s, feedforward(g.norm(s, "%d.norm2" % i), i))
         else:
-            s = g.norm(g.op("Add", s, attention(s)), width)
-            s = g.norm(g.op("Add", s, feedforward(s)), width)
-    if pre:
-        s = g.norm(s, width)
+            s = g.norm(g.op("Add", s, attention(s, i)), "%d.norm1" % i)
+            s = g.norm(g.op("Add", s, feedforward(s, i)), "%d.norm2" % i)
+    if m.pre:
+        s = g.norm(s, "final_norm")
     if logits:
-        if not pre:
-            s = g.norm(g.op("Gelu", g.linear(s, width, width, True)), width)
-        s = g.linear(s, width, words, not pre)
+        if not m.pre:
+            s = g.norm(g.op("Gelu", g.linear(s, "transform")), "transform_norm")
+        s = g.op("MatMul", s, g.constant("decoder", weights["words"].T))
+        if not m.pre:
+            s = g.op("Add", s, g.constant("logits.bias", weights["logits.bias"]))
     g.nodes.append(helper.make_node("Identity", [s], ["out"]))
-    graph = helper.make_graph(g.nodes, preset, [helper.make_tensor_value_info("ids", TensorProto.INT64, [batch, seq])],
-                              [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)], g.weights)
+    graph = helper.make_graph(g.nodes, "encoder", [helper.make_tensor_value_info("ids", TensorProto.INT64, [batch, seq])],
+                              [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)], list(g.constants.values()))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
 
 
@@ -96,50 +89,22 @@ def session(model, threads):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def passes(run, ids, count):
-    run.run(None, {"ids": ids})
-    times = []
-    for _ in range(count):
-        start = time.perf_counter()
-        run.run(None, {"ids": ids})
-        times.append(1e3 * (time.perf_counter() - start))
-    return times
+    with tempfile.TemporaryDirectory() as folder:  # crammedBERT's weights come close to what one message may hold
+        path = os.path.join(folder, "model.onnx")
+        onnx.save(model, path, save_as_external_data=True)
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--program", default="build/harness/fflab")
-    parser.add_argument("--preset", choices=PRESETS, default="bert-base")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--seq", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
-    a = parser.parse_args()
-    command = [a.program, "encoder", "--preset", a.preset, "--batch", str(a.batch), "--seq", str(a.seq), "--threads",
-               str(a.threads), "--json", "-v", "ff_blas3_openblas"]
-    ids = np.random.default_rng(1).integers(0, PRESETS[a.preset][4], (a.batch, a.seq))
-    ours, theirs = {True: [], False: []}, {True: [], False: []}
-    name = ""
-    for _ in range(a.rounds):
-        rows = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rows"]
-        best = min(rows, key=lambda row: row.get("pass_ns", float("inf")))
-        name = best["variant"]
-        ours[True].append(best["pass_ns"] / 1e6)
-        ours[False].append(best["body_ns"] / 1e6)
-        for logits in (True, False):
-            run = session(build(a.preset, a.batch, a.seq, logits), a.threads)
-            theirs[logits] += passes(run, ids, 3)
-            del run
-    print("%s, %d x %d tokens, %d threads, f32; ms per pass, median (least) of %d rounds" %
-          (a.preset, a.batch, a.seq, a.threads, a.rounds))
-    for logits in (False, True):
-        mine, other = np.median(ours[logits]), np.median(theirs[logits])
-        print("  %-15s  fflab %s %9.1f (%.1f)   ONNX Runtime %s %9.1f (%.1f)   ratio %.2f" %
-              ("with logits" if logits else "without logits", name, mine, min(ours[logits]), onnxruntime.__version__, other,
-               min(theirs[logits]), other / mine))
+    arguments = common.parse(__doc__.split("\n", 1)[0])
+
+    def prepare(m, weights, ids):
+        runs = {logits: session(build(m, weights, arguments.batch, arguments.seq, logits), arguments.threads)
+                for logits in (False, True)}
+        return {"ONNX Runtime %s" % onnxruntime.__version__:
+                {logits: (lambda run=run: run.run(None, {"ids": ids})[0]) for logits, run in runs.items()}}
+
+    common.compare(arguments, "ONNX Runtime", prepare)
 
 
 if __name__ == "__main__":

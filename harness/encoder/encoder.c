@@ -1,6 +1,5 @@
 /* Life of an encoder on the host: the variant prepared for every layer, and the buffers of a pass. */
 #include "harness/encoder/encoder_host.h"
-#include "harness/encoder/projection.h"
 #include "harness/registry.h"
 #include "kernels/memory.h"
 #include <stdlib.h>
@@ -16,12 +15,40 @@ ffl_attention ffl_encoder_attention(const ffl_encoder *e, const ffl_encoder_laye
                            .bias = layer ? layer->qkv.bias : NULL};
 }
 
+static ffl_status pack(const ffl_encoder *e, const ffl_linear *linear, size_t outputs, size_t inputs)
+{
+    return linear->weight
+               ? ffl_packed_set_add(e->weights->packed, &e->projection, linear->weight, outputs, inputs)
+               : FFL_OK;
+}
+
+/* Once for all encoders with these weights. */
+static ffl_status pack_matrices(const ffl_encoder *e)
+{
+    const ffl_encoder_weights *w = e->weights;
+    const ffl_encoder_config *c = &w->config;
+    for (size_t i = 0; i < (c->shared_layers ? 1 : c->layers); i++) {
+        FFL_TRY(pack(e, &w->layer[i].qkv, 3 * c->width, c->width));
+        FFL_TRY(pack(e, &w->layer[i].projection, c->width, c->width));
+    }
+    FFL_TRY(pack(e, &w->embedding_projection, c->width, c->embedding_width));
+    FFL_TRY(pack(e, &w->transform, c->embedding_width, c->width));
+    return pack(e, &w->logits, c->vocabulary, c->embedding_width);
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static ffl_status prepare_layers(ffl_encoder *e)
 {
     const ffl_encoder_config *c = &e->weights->config;
     const size_t count = c->shared_layers ? 1 : c->layers, tokens = e->batch * e->sequence;
     const ffl_attention attention = ffl_encoder_attention(e, NULL);
-    size_t scratch = ffl_attention_scratch(&attention, e->threads);
+    size_t scratch = larger(
+        ffl_attention_scratch(&attention, e->threads),
+        ffl_projection_scratch(&e->projection, tokens, larger(c->width, c->embedding_width), e->threads));
     const char *why = "";
     e->feedforward = calloc(count, sizeof *e->feedforward);
     e->instance = calloc(count, sizeof *e->instance);
@@ -39,8 +66,8 @@ static ffl_status prepare_layers(ffl_encoder *e)
             e->variant, &e->feedforward[i], tokens, e->threads, &e->instance[i]));
         e->instances++;
         e->pack_ns += e->instance[i].pack_ns;
-        if (e->variant->place == FFL_HOST && e->instance[i].plan.scratch_bytes > scratch)
-            scratch = e->instance[i].plan.scratch_bytes;
+        if (e->variant->place == FFL_HOST)
+            scratch = larger(scratch, e->instance[i].plan.scratch_bytes);
     }
     e->scratch = ffl_alloc(scratch);
     for (size_t i = 0; i < count && e->variant->place == FFL_HOST; i++)
@@ -52,7 +79,7 @@ static ffl_status make_buffers(ffl_encoder *e)
 {
     const ffl_encoder_config *c = &e->weights->config;
     const size_t tokens = e->batch * e->sequence;
-    const size_t widest = c->width > c->embedding_width ? c->width : c->embedding_width;
+    const size_t widest = larger(c->width, c->embedding_width);
     const size_t rows = tokens < FFL_LOGITS_AT_ONCE ? tokens : FFL_LOGITS_AT_ONCE;
     e->state = ffl_alloc_rows(tokens * widest, sizeof *e->state);
     e->hidden = ffl_alloc_rows(tokens * widest, sizeof *e->hidden);
@@ -76,7 +103,10 @@ ffl_status ffl_encoder_new(const ffl_encoder_weights *weights, const ffl_variant
         return ffl_fail(FFL_NO_MEMORY, "no memory for an encoder");
     *e = (ffl_encoder){
         .weights = weights, .variant = variant, .batch = batch, .sequence = sequence, .threads = threads};
-    ffl_status status = ffl_projection_blas(batch * sequence, weights->config.width, threads, &e->blas);
+    ffl_status status =
+        ffl_projection_choose(batch * sequence, weights->config.width, threads, &e->projection);
+    if (status == FFL_OK)
+        status = pack_matrices(e);
     if (status == FFL_OK)
         status = prepare_layers(e);
     if (status == FFL_OK)

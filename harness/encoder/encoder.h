@@ -1,6 +1,6 @@
 /*
  * The forward pass of an encoder (config.h), with any host or CUDA variant as its feedforward layers and one
- * fixed implementation of everything else: projections by the fastest BLAS provider, attention and norms from
+ * fixed implementation of everything else: products by projection.h, attention and norms from
  * kernels/. Only the feedforward variant is under test.
  *
  *     ffl_encoder_embed(e, &input);
@@ -91,7 +91,7 @@ size_t ffl_encoder_events(const ffl_encoder *encoder, const ffl_encoder_event **
 const double *ffl_encoder_times(const ffl_encoder *encoder);
 void ffl_encoder_clear_times(ffl_encoder *encoder);
 double ffl_encoder_pack_ns(const ffl_encoder *encoder);
-const char *ffl_encoder_blas_name(const ffl_encoder *encoder);
+const char *ffl_encoder_projection_name(const ffl_encoder *encoder);
 
 void ffl_encoder_free(ffl_encoder *encoder);
 

@@ -33,8 +33,8 @@ ffl_status ffl_encoder_embed(ffl_encoder *e, const ffl_encoder_input *input)
     look_up(e, x);
     ffl_encoder_normalise(e, &w->embedding_norm, c->embedding_width, x, NULL, NULL, x);
     if (c->embedding_width != c->width) {
-        ffl_encoder_project(e, x, c->embedding_width, &w->embedding_projection, c->width, e->state);
-        ffl_encoder_add_rows(e->state, e->tokens, c->width, w->embedding_projection.bias);
+        ffl_encoder_project(e, x, c->embedding_width, e->tokens, &w->embedding_projection,
+                            w->embedding_projection.bias, c->width, e->state);
     }
     ffl_pass_clock_count(&e->clock, FFL_PART_EMBEDDING, &start);
     return FFL_OK;

@@ -7,8 +7,8 @@
 #define FFL_HARNESS_ENCODER_HOST_H
 
 #include "harness/encoder/encoder.h"
+#include "harness/encoder/projection.h"
 #include "kernels/attention.h"
-#include "kernels/blas.h"
 
 /* Rows of logits at a time: 134 MB with 32768 words. */
 enum { FFL_LOGITS_AT_ONCE = 1024 };
@@ -16,13 +16,13 @@ enum { FFL_LOGITS_AT_ONCE = 1024 };
 struct ffl_encoder {
     const ffl_encoder_weights *weights;
     const ffl_variant *variant;
-    ffl_blas *blas;
+    ffl_projection projection;
     size_t batch, sequence; /* at most */
     int threads;
     ffl_layer *feedforward; /* [layers]: what the variant evaluates */
     ffl_instance *instance; /* [layers] */
     size_t instances;
-    void *scratch; /* of all instances, and of attention */
+    void *scratch; /* of all instances, attention and products */
 
     const ffl_encoder_input *input;
     size_t tokens;
@@ -42,11 +42,8 @@ const ffl_instance *ffl_encoder_instance(const ffl_encoder *e, size_t layer);
 void ffl_encoder_normalise(const ffl_encoder *e, const ffl_norm *norm, size_t width, float *x,
                            const float *add, const float *add_bias, float *y);
 
-/* y = x·weightᵀ, without the bias. */
-void ffl_encoder_project(const ffl_encoder *e, const float *x, size_t inputs, const ffl_linear *linear,
-                         size_t outputs, float *y);
-
-/* x [tokens][width] += bias, row by row. */
-void ffl_encoder_add_rows(float *x, size_t tokens, size_t width, const float *bias);
+/* y = x·weightᵀ of `tokens` rows; bias: of the product's own, or NULL where what follows adds it. */
+void ffl_encoder_project(const ffl_encoder *e, const float *x, size_t inputs, size_t tokens,
+                         const ffl_linear *linear, const float *bias, size_t outputs, float *y);
 
 #endif

@@ -55,7 +55,7 @@ double ffl_encoder_pack_ns(const ffl_encoder *e)
     return e->pack_ns;
 }
 
-const char *ffl_encoder_blas_name(const ffl_encoder *e)
+const char *ffl_encoder_projection_name(const ffl_encoder *e)
 {
-    return ffl_library_name(e->blas->library);
+    return ffl_projection_name(&e->projection);
 }

@@ -1,6 +1,5 @@
 /* The pass on the host: its layers, and the products and norms that its other parts use, too. */
 #include "harness/encoder/encoder_host.h"
-#include "harness/encoder/projection.h"
 #include "kernels/layernorm.h"
 
 void ffl_encoder_normalise(const ffl_encoder *e, const ffl_norm *norm, size_t width, float *x,
@@ -14,17 +13,11 @@ void ffl_encoder_normalise(const ffl_encoder *e, const ffl_norm *norm, size_t wi
     ffl_layernorm_run(&n, x, width, add, width, y, width, e->tokens, e->threads);
 }
 
-void ffl_encoder_project(const ffl_encoder *e, const float *x, size_t inputs, const ffl_linear *linear,
-                         size_t outputs, float *y)
+void ffl_encoder_project(const ffl_encoder *e, const float *x, size_t inputs, size_t tokens,
+                         const ffl_linear *linear, const float *bias, size_t outputs, float *y)
 {
-    ffl_project(e->blas, e->threads, x, inputs, e->tokens, linear->weight, outputs, y);
-}
-
-void ffl_encoder_add_rows(float *x, size_t tokens, size_t width, const float *bias)
-{
-    for (size_t t = 0; t < tokens; t++)
-        for (size_t i = 0; i < width; i++)
-            x[t * width + i] += bias[i];
+    ffl_project(&e->projection, e->weights->packed, x, inputs, tokens, linear->weight, bias, outputs, y,
+                e->scratch, e->threads);
 }
 
 ffl_status ffl_encoder_layer_run(ffl_encoder *e, size_t i)
@@ -41,12 +34,12 @@ ffl_status ffl_encoder_layer_run(ffl_encoder *e, size_t i)
         x = e->hidden;
         ffl_pass_clock_count(&e->clock, FFL_PART_NORM, &start);
     }
-    ffl_encoder_project(e, x, h, &l->qkv, 3 * h, e->wide);
+    ffl_encoder_project(e, x, h, e->tokens, &l->qkv, NULL, 3 * h, e->wide); /* attention adds the bias */
     ffl_pass_clock_count(&e->clock, FFL_PART_QKV, &start);
     ffl_attention_run(&attention, e->wide, 3 * h, e->input->mask ? e->mask : NULL, e->mixed, h, e->scratch,
                       e->threads);
     ffl_pass_clock_count(&e->clock, FFL_PART_ATTENTION, &start);
-    ffl_encoder_project(e, e->mixed, h, &l->projection, h, e->wide);
+    ffl_encoder_project(e, e->mixed, h, e->tokens, &l->projection, NULL, h, e->wide); /* the norm adds it */
     ffl_pass_clock_count(&e->clock, FFL_PART_PROJECTION, &start);
     ffl_encoder_normalise(e, c->pre_norm ? &l->norm2 : &l->norm1, h, e->state, e->wide, l->projection.bias,
                           e->hidden);

@@ -33,7 +33,8 @@ ffl_status ffl_encoder_weights_layers(ffl_encoder_weights *weights)
                         "%zu layers of width %zu: %.1f GB of weights, this machine has %.1f GB", c->layers,
                         c->width, bytes / 1e9, (double)memory / 1e9);
     weights->layer = calloc(count, sizeof *weights->layer);
-    if (!weights->layer)
+    weights->packed = calloc(1, sizeof *weights->packed);
+    if (!weights->layer || !weights->packed)
         return ffl_fail(FFL_NO_MEMORY, "no memory for %zu layers", count);
     for (size_t i = 0; i < count; i++) {
         FFL_TRY(ffl_weights_new(&shape, c->out_bias, &weights->layer[i].feedforward));
@@ -65,6 +66,9 @@ void ffl_encoder_weights_free(ffl_encoder_weights *weights)
     for (size_t i = 0; weights->layer && i < layers; i++)
         ffl_weights_free(&weights->layer[i].feedforward);
     free(weights->layer);
+    if (weights->packed)
+        ffl_packed_set_free(weights->packed);
+    free(weights->packed);
     for (size_t i = 0; i < weights->block_count; i++)
         ffl_free(weights->blocks[i]);
     free(weights->blocks);

@@ -8,6 +8,7 @@
 #define FFL_HARNESS_ENCODER_WEIGHTS_H
 
 #include "harness/encoder/config.h"
+#include "harness/encoder/projection.h"
 #include "harness/files/safetensors.h"
 #include "harness/workload/weights.h"
 #include <stdint.h>
@@ -44,7 +45,8 @@ typedef struct ffl_encoder_weights {
     ffl_norm transform_norm;
     ffl_linear logits; /* [vocabulary][embedding_width] */
 
-    /* Owned. */
+    /* Owned. packed: what encoders with these weights have packed for their products. */
+    ffl_packed_set *packed;
     ffl_safetensors **files;
     size_t file_count;
     void **blocks;
