@@ -64,7 +64,13 @@ ffl_status ffl_cuda_fail(cudaError_t error, const char *call, const char *file, 
 ffl_status ffl_device_alloc(size_t bytes, void **out)
 {
     *out = NULL;
-    FFL_CUDA_TRY(cudaMalloc(out, bytes > 0 ? bytes : 1));
+    const cudaError_t error = cudaMalloc(out, bytes > 0 ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        return ffl_fail(FFL_NO_MEMORY, "%.1f MB of device memory: %s", 1e-6 * (double)bytes,
+                        cudaGetErrorString(error));
+    }
+    FFL_CUDA_TRY(error);
     return FFL_OK;
 }
 
@@ -83,6 +89,12 @@ ffl_status ffl_device_upload(void *device, const void *host, size_t bytes)
 ffl_status ffl_device_download(void *host, const void *device, size_t bytes)
 {
     FFL_CUDA_TRY(cudaMemcpy(host, device, bytes, cudaMemcpyDeviceToHost));
+    return FFL_OK;
+}
+
+ffl_status ffl_device_fill(void *device, int byte, size_t bytes)
+{
+    FFL_CUDA_TRY(cudaMemset(device, byte, bytes));
     return FFL_OK;
 }
 

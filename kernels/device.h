@@ -19,11 +19,13 @@ bool ffl_device_available(const char **why);
 /* "NVIDIA H200", or "" without a device. */
 const char *ffl_device_name(void);
 
-/* Device memory; all return FFL_DEVICE with file, line and CUDA's own words on failure. */
+/* Device memory; all return FFL_DEVICE with file, line and CUDA's own words on failure, ffl_device_alloc
+ * FFL_NO_MEMORY when there is not so much. */
 ffl_status ffl_device_alloc(size_t bytes, void **out);
 void ffl_device_free(void *buffer);
 ffl_status ffl_device_upload(void *device, const void *host, size_t bytes);
 ffl_status ffl_device_download(void *host, const void *device, size_t bytes);
+ffl_status ffl_device_fill(void *device, int byte, size_t bytes);
 ffl_status ffl_device_synchronize(void);
 
 #ifdef __cplusplus

@@ -47,6 +47,14 @@ ffl_status ffl_device_download(void *host, const void *device, size_t bytes)
     return no_device();
 }
 
+ffl_status ffl_device_fill(void *device, int byte, size_t bytes)
+{
+    (void)device;
+    (void)byte;
+    (void)bytes;
+    return no_device();
+}
+
 ffl_status ffl_device_synchronize(void)
 {
     return no_device();

@@ -91,7 +91,7 @@ typedef struct ffl_contract {
     bool flushes_denormals;  /* may read or write denormals as zero */
     double activation_error; /* |act computed - act exact| <= activation_error · |z| */
     size_t over_read_bytes;  /* past the end of x or y it may read, never use; see memory.h */
-    size_t alignment;        /* of x and y in bytes; 4 = any float address */
+    size_t alignment;        /* of x and y in bytes; 4 = any address of an element */
     unsigned invariances;    /* FFL_SAME_* */
 } ffl_contract;
 
@@ -167,7 +167,8 @@ typedef struct ffl_variant {
      * otherwise), not overlapping; 1 <= tokens <= max_tokens; padding is neither read nor written. Every
      * element of y is written, nothing else. Allocates nothing, reads no clock, file or environment, keeps
      * no pointer to x or y. CUDA: x, y and weights are device pointers, the work is only enqueued, and x and
-     * y are arrays of the contract's storage type in spite of their C type (ldx, ldy in elements).
+     * y are arrays of the contract's storage type in spite of their C type (ldx, ldy in elements), at any
+     * address of an element.
      * Returns FFL_OK, or FFL_DEVICE when a GPU launch failed; y is then unspecified.
      */
     ffl_status (*run)(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
@@ -175,7 +176,8 @@ typedef struct ffl_variant {
 
     void (*release)(ffl_plan *plan);
 
-    /* Optional, FFF: nodes visited, and their logits, as run takes them; both [tokens][trees][levels]. */
+    /* Optional, FFF: nodes visited, and their logits, as run takes them; both [tokens][trees][levels]. CUDA: both
+     * on the device; the work is only enqueued. */
     ffl_status (*trace)(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
                         int32_t *nodes, float *logits);
 

@@ -1,6 +1,7 @@
 #include "harness/check/trial.h"
 #include "harness/check/fixtures.h"
 #include "harness/check/guard.h"
+#include "harness/device/storage.h"
 #include "harness/instance.h"
 #include "harness/registry.h"
 #include "harness/workload/random.h"
@@ -144,10 +145,10 @@ static size_t row_of(const ffl_trial *t, const call *c, size_t i)
     return c->backwards ? t->rows - 1 - (c->first + i) : c->first + i;
 }
 
-static size_t stride(size_t width, size_t padding, size_t alignment)
+static size_t stride(size_t width, size_t padding, const ffl_contract *contract)
 {
-    const size_t floats = alignment / sizeof(float);
-    return (width + padding + floats - 1) / floats * floats;
+    const size_t unit = ffl_storage_alignment(contract) / ffl_storage_size(contract->storage);
+    return (width + padding + unit - 1) / unit * unit;
 }
 
 static void fill_buffers(const ffl_trial *t, const call *c, const ffl_guarded_rows *x,
@@ -161,15 +162,27 @@ static void fill_buffers(const ffl_trial *t, const call *c, const ffl_guarded_ro
     }
 }
 
+static ffl_status run_once(const ffl_trial *t, const ffl_instance *instance, const call *c,
+                           const ffl_guarded_rows *x, const ffl_guarded_rows *y)
+{
+    if (instance->plan.variant->place == FFL_HOST)
+        return ffl_instance_run(instance, x->data, x->ld, y->data, y->ld, c->tokens);
+    const ffl_device_place place = {.ends_flush = c->fence == FFL_FENCE_AFTER,
+                                    .offset_x = t->layout.offset_x,
+                                    .offset_y = t->layout.offset_y};
+    FFL_TRY(ffl_instance_run_placed(instance, &place, x->data, x->ld, y->data, y->ld, c->tokens));
+    return ffl_instance_intact(instance);
+}
+
 /* Runs the variant; false, with the reason, when it misbehaved. */
 static bool run_guarded(ffl_trial *t, const ffl_instance *instance, const call *c, ffl_guarded_rows *x,
                         ffl_guarded_rows *y, char *why, size_t size)
 {
     const size_t scratch_bytes = instance->plan.scratch_bytes;
     const bool host = instance->plan.variant->place == FFL_HOST;
-    if (host && scratch_bytes)
-        memset(instance->exec.scratch, 0xFF, scratch_bytes); /* NaN: its contents are unspecified */
-    const ffl_status status = ffl_instance_run(instance, x->data, x->ld, y->data, y->ld, c->tokens);
+    ffl_status status = ffl_instance_poison_scratch(instance); /* NaN: its contents are unspecified */
+    if (status == FFL_OK)
+        status = run_once(t, instance, c, x, y);
     if (status != FFL_OK) {
         snprintf(why, size, "run failed: %s", ffl_error());
         return false;
@@ -192,8 +205,8 @@ static ffl_status do_call(ffl_trial *t, const ffl_instance *instance, const call
     const ffl_layer *l = &t->layer;
     const ffl_contract *contract = &instance->plan.variant->contract;
     const size_t alignment = contract->alignment > sizeof(float) ? contract->alignment : sizeof(float);
-    const size_t ldx = stride(l->width_in, t->layout.padding_x, alignment);
-    const size_t ldy = stride(l->width_out, t->layout.padding_y, alignment);
+    const size_t ldx = stride(l->width_in, t->layout.padding_x, contract);
+    const size_t ldy = stride(l->width_out, t->layout.padding_y, contract);
     ffl_placement place = {.fence = c->fence,
                            .before = 4 * t->layout.offset_x,
                            .after = contract->over_read_bytes,
