@@ -3,6 +3,7 @@
 #include "harness/commands.h"
 #include "harness/results.h"
 #include "reports/csv.h"
+#include "reports/encoder.h"
 #include "reports/gbench_json.h"
 #include "reports/ladder.h"
 #include "reports/markdown.h"
@@ -41,6 +42,10 @@ static ffl_status write_all(const ffl_rows *rows, const char *dir)
     FFL_TRY(ffl_results_create(dir));
     FFL_TRY(write_file(rows, dir, "results.csv", ffl_csv_write));
     FFL_TRY(write_file(rows, dir, "benchmark.json", ffl_gbench_json_write));
+    if (rows->pass_count) {
+        FFL_TRY(write_file(rows, dir, "encoder.csv", ffl_encoder_csv_write));
+        FFL_TRY(write_file(rows, dir, "encoder.md", ffl_encoder_write));
+    }
     if (ffl_ladder_worthwhile(rows))
         FFL_TRY(write_file(rows, dir, "ladder.md", ffl_ladder_write));
     return write_file(rows, dir, "report.md", ffl_markdown_write);
@@ -109,9 +114,10 @@ const ffl_command ffl_command_report = {
         "are merged: shards of one study, or runs on several machines (never compared with each other); of "
         "a\n"
         "case that was run again the latest line counts. Writes report.md, results.csv and benchmark.json\n"
-        "(Google Benchmark's format, for its compare.py) beside the journal or into DIR, and ladder.md where "
-        "the\n"
-        "steps from naive to best were timed. Runs no kernel.\n\n"
+        "(Google Benchmark's format, for its compare.py) beside the journal or into DIR; ladder.md where the "
+        "steps\n"
+        "from naive to best were timed; encoder.md and encoder.csv of whole encoder passes. Runs no "
+        "kernel.\n\n"
         "Examples:\n"
         "  fflab report\n"
         "  fflab report shard1 shard2 shard3 --out merged\n"

@@ -13,6 +13,9 @@ static const ffl_study_step paper[] = {
      "--preset paper --neurons 4095 --class f32 --batch 128,1024 --routing "
      "zipf:1,prototypes:16,single,thrash -x ff_*",
      1},
+    /* What that makes of the whole model: against as many neurons, and against BERT-base's 3072. */
+    {"encoder", "--preset ultrafastbert-1x11 --neurons 4095,3072 --batch 8 --seq 128 -v fff_naive --best 3",
+     2.4},
     {0},
 };
 
@@ -49,6 +52,17 @@ static const ffl_study_step threads[] = {
     {0},
 };
 
+/* From kernel speed to model speed, from one short sequence to a training batch. */
+static const ffl_study_step encoder[] = {
+    {"bench", "--tree 1x11 --batch 128,1024 " CONTENDERS, 2},
+    {"encoder",
+     "--preset ultrafastbert-1x11 --neurons 4095,3072 --batch 8 --seq 128 -v fff_naive -v fff_auto --best 6",
+     5},
+    {"encoder", "--preset ultrafastbert-1x11 --batch 1,8,64 --seq 32,64,128,256,512 -v fff_naive --best 2",
+     23},
+    {0},
+};
+
 static const ffl_study_step smoke[] = {
     {"check", "--tree 1x3 --width 16 --fixture random,ties", 1},
     {"bench", "--tree 1x3 --width 16 --neurons 15,12 --batch 1,8 --cache hot", 1},
@@ -57,10 +71,11 @@ static const ffl_study_step smoke[] = {
 };
 
 const ffl_study ffl_studies[] = {
-    {"paper", "H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default)", 420, paper},
+    {"paper", "H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default)", 510, paper},
     {"trees", "the trained family 3072x0 to 1x11, batches 1 to 16384", 540, trees},
     {"depth", "one tree of depth 3 to 15, batches 1, 128 and 1024", 300, depth},
     {"threads", "one thread against two, one tree and many", 300, threads},
+    {"encoder", "the whole model: 1x11 in a 16-layer encoder, 1 x 32 to 64 x 512 tokens", 1800, encoder},
     {"smoke", "a layer of 15 neurons, in seconds: does everything work here?", 6, smoke},
     {0},
 };

@@ -1,4 +1,4 @@
-/* `fflab study`: check, bench and report in one go. */
+/* `fflab study`: check, bench, encoder and report in one go. */
 #define _GNU_SOURCE
 #include "harness/study.h"
 #include "harness/commands.h"
@@ -167,28 +167,31 @@ static const ffl_option study_options[] = {
 
 const ffl_command ffl_command_study = {
     .name = "study",
-    .summary = "check, bench and report in one go",
+    .summary = "check, bench, encoder and report in one go",
     .usage = "[NAME] [--out DIR]",
-    .help = "Studies:\n"
-            "  paper   H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default); under "
-            "10 minutes\n"
-            "  trees   the trained family 3072x0, 1536x1 … 1x11, our kernels and the libraries' best; 10 "
-            "minutes\n"
-            "  depth   one tree of depth 3 to 15, likewise; 5 minutes\n"
-            "  threads one thread against two, likewise; 5 minutes\n"
-            "  smoke   a layer of 15 neurons, in seconds: does everything work here?\n\n"
-            "Verifies every variant, times what passed, and writes report.md into one results folder; a case "
-            "whose\n"
-            "single call would take too long runs a smaller batch and is marked. Ctrl-C keeps what is "
-            "finished and\n"
-            "reports it; --resume goes on. The exit code is the gravest of the steps.\n\n"
-            "Examples:\n"
-            "  fflab study\n"
-            "  fflab study --full --out full                    every case at full size\n"
-            "  fflab study --shard 2/4 --out part2              on four machines; then fflab report part* "
-            "--out all\n"
-            "  fflab study --plugin ./mine.so                   with a kernel of your own\n"
-            "  fflab study --resume                             the newest one, where it stopped\n",
+    .help =
+        "Studies:\n"
+        "  paper   H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default); under "
+        "10 minutes\n"
+        "  trees   the trained family 3072x0, 1536x1 … 1x11, our kernels and the libraries' best; 10 "
+        "minutes\n"
+        "  depth   one tree of depth 3 to 15, likewise; 5 minutes\n"
+        "  threads one thread against two, likewise; 5 minutes\n"
+        "  encoder whole passes of UltraFastBERT, 1 x 32 to 64 x 512 tokens, against their ceilings; half an "
+        "hour\n"
+        "  smoke   a layer of 15 neurons, in seconds: does everything work here?\n\n"
+        "Verifies every variant, times what passed, and writes report.md into one results folder; a case "
+        "whose\n"
+        "single call would take too long runs a smaller batch and is marked. Ctrl-C keeps what is "
+        "finished and\n"
+        "reports it; --resume goes on. The exit code is the gravest of the steps.\n\n"
+        "Examples:\n"
+        "  fflab study\n"
+        "  fflab study --full --out full                    every case at full size\n"
+        "  fflab study --shard 2/4 --out part2              on four machines; then fflab report part* "
+        "--out all\n"
+        "  fflab study --plugin ./mine.so                   with a kernel of your own\n"
+        "  fflab study --resume                             the newest one, where it stopped\n",
     .options = study_options,
     .words_max = 1,
     .validate = validate,

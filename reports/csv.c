@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-static void write_text(const char *text, FILE *file)
+void ffl_csv_text(const char *text, FILE *file)
 {
     if (!text[strcspn(text, ",\"\r\n")]) {
         fputs(text, file);
@@ -20,7 +20,7 @@ static void write_text(const char *text, FILE *file)
 static void write_value(const json_t *value, FILE *file)
 {
     if (json_is_string(value))
-        write_text(json_string_value(value), file);
+        ffl_csv_text(json_string_value(value), file);
     else if (json_is_integer(value))
         fprintf(file, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))
@@ -40,9 +40,9 @@ ffl_status ffl_csv_write(const ffl_rows *rows, FILE *file)
         json_t *json = ffl_record_to_json(&row->record);
         if (!json)
             return ffl_fail(FFL_NO_MEMORY, "no memory to write the table");
-        write_text(rows->files[row->file], file);
+        ffl_csv_text(rows->files[row->file], file);
         fprintf(file, ",%zu,", row->line);
-        write_text(row->machine, file);
+        ffl_csv_text(row->machine, file);
         for (size_t f = 0; ffl_record_field(f); f++) {
             putc(',', file);
             write_value(json_object_get(json, ffl_record_field(f)), file);

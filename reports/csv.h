@@ -8,4 +8,7 @@
 /* Columns: file, line, machine, then the fields in the order of the journal line; empty = not measured. */
 ffl_status ffl_csv_write(const ffl_rows *rows, FILE *file);
 
+/* A cell, quoted where it must be. */
+void ffl_csv_text(const char *text, FILE *file);
+
 #endif

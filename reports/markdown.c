@@ -1,5 +1,6 @@
 /* The report's frame: title, order of the sections, legend. */
 #include "reports/markdown.h"
+#include "reports/encoder.h"
 #include "reports/format.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -54,13 +55,15 @@ ffl_status ffl_markdown_write(const ffl_rows *rows, FILE *file)
 {
     const ffl_row **races;
     size_t count;
+    ffl_status status;
     FFL_TRY(ffl_races(rows, &races, &count));
     fputs("# Dense against tree-conditional feedforward layers\n\n", file);
     print_notes(rows, file);
-    if (rows->count == 0)
+    if (rows->count == 0 && rows->pass_count == 0)
         fputs("No case is finished in these journals.\n\n", file);
     if (count)
         ffl_markdown_headline(rows, races, count, file);
+    status = ffl_encoder_write(rows, file);
     ffl_markdown_circumstances(rows, file);
     if (rows->count) {
         ffl_markdown_checks(rows, file);
@@ -73,6 +76,7 @@ ffl_status ffl_markdown_write(const ffl_rows *rows, FILE *file)
     }
     print_legend(file);
     free(races);
+    FFL_TRY(status);
     if (fflush(file) != 0 || ferror(file))
         return ffl_fail(FFL_IO, "the report could not be written: %s", strerror(errno));
     return FFL_OK;

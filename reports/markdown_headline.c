@@ -1,5 +1,6 @@
 /* The answer first: the fastest FFF against the fastest dense, beside what was published. */
 #include "reports/duel.h"
+#include "reports/encoder.h"
 #include "reports/format.h"
 #include "reports/grid.h"
 #include "reports/markdown.h"
@@ -178,9 +179,10 @@ ffl_status ffl_headline_print(const ffl_rows *rows, FILE *file)
     }
     if (reduced)
         fputs("  * against a reduced batch: a full call would take too long\n", file);
-    if (!any)
+    if (!any && (rows->count || !rows->pass_count))
         fputs("No speed-up can be stated: no case has both an FFF and a dense row that may be ranked.\n",
               file);
+    ffl_encoder_headline_print(rows, file);
     free(races);
     return FFL_OK;
 }

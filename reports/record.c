@@ -99,6 +99,8 @@ void ffl_record_init(ffl_record *record)
 void ffl_record_free(ffl_record *record)
 {
     ffl_samples_free(&record->samples);
+    json_decref(record->encoder);
+    record->encoder = NULL;
     json_decref(record->circumstances);
     record->circumstances = NULL;
 }
@@ -144,6 +146,8 @@ json_t *ffl_record_to_json(const ffl_record *record)
     }
     if (record->samples.distinct)
         json_object_set_new(json, "samples_ns", encode_samples(&record->samples));
+    if (record->encoder)
+        json_object_set(json, "encoder", record->encoder);
     if (record->circumstances)
         json_object_set(json, "circumstances", record->circumstances);
     return json;
@@ -216,6 +220,8 @@ ffl_status ffl_record_from_json(const json_t *json, ffl_record *record)
                           (long long)record->schema, FFL_RECORD_SCHEMA);
     if (status == FFL_OK && json_object_get(json, "samples_ns"))
         status = decode_samples(json_object_get(json, "samples_ns"), &record->samples);
+    if (status == FFL_OK)
+        record->encoder = json_incref(json_object_get(json, "encoder"));
     if (status == FFL_OK)
         record->circumstances = json_incref(json_object_get(json, "circumstances"));
     else

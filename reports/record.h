@@ -26,7 +26,7 @@ typedef struct ffl_samples {
 
 typedef struct ffl_record {
     int64_t schema;
-    char kind[12];      /* "run", "check", "bench" */
+    char kind[12];      /* "run", "check", "bench", "encoder" */
     char run[48];       /* identity of the invocation that wrote it */
     char key[640];      /* identity of the case: --resume skips keys that are there */
     char group[480];    /* bench: rows of one group were timed interleaved and may be compared */
@@ -73,6 +73,10 @@ typedef struct ffl_record {
     double leaves_mean, leaves_max, entropy_mean, entropy_max, top1_mean, top1_max;
     double unique_weight_bytes;
     double forced_margin; /* smallest |z| / (‖x‖·‖w‖) on the paths; NaN when drawn as they come */
+
+    /* kind "encoder": the model, and every pair of passes; what follows from them: reports/passes.h. There, batch
+     * and tokens are the tokens of a pass, and the times are those of whole passes. */
+    json_t *encoder; /* owned; NULL otherwise */
 
     /* kind "run": the machine and the build, written by the harness as an object */
     json_t *circumstances; /* owned; NULL otherwise */

@@ -44,6 +44,9 @@ static ffl_status add_row(ffl_rows *rows, const ffl_row *row)
     if (strcmp(row->record.kind, "run") == 0) {
         FFL_TRY(grow(&rows->runs, rows->run_count, sizeof *row));
         rows->runs[rows->run_count++] = *row;
+    } else if (strcmp(row->record.kind, "encoder") == 0) {
+        FFL_TRY(grow(&rows->passes, rows->pass_count, sizeof *row));
+        rows->passes[rows->pass_count++] = *row;
     } else {
         FFL_TRY(grow(&rows->value, rows->count, sizeof *row));
         rows->value[rows->count++] = *row;
@@ -53,7 +56,8 @@ static ffl_status add_row(ffl_rows *rows, const ffl_row *row)
 
 static bool is_known_kind(const char *kind)
 {
-    return strcmp(kind, "run") == 0 || strcmp(kind, "check") == 0 || strcmp(kind, "bench") == 0;
+    return strcmp(kind, "run") == 0 || strcmp(kind, "check") == 0 || strcmp(kind, "bench") == 0 ||
+           strcmp(kind, "encoder") == 0;
 }
 
 static ffl_status read_line(ffl_rows *rows, size_t line, const char *text, size_t length, bool whole)
@@ -150,6 +154,18 @@ void ffl_machine_title(const json_t *circumstances, char *out, size_t size)
         snprintf(out + used, size - (size_t)used, ", %.4g MiB L3", (double)l3 / 1048576);
 }
 
+static void name_machines(const ffl_rows *rows, ffl_row *value, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        ffl_row *row = &value[i];
+        for (size_t r = 0; r < rows->run_count && !row->machine; r++)
+            if (strcmp(rows->runs[r].record.run, row->record.run) == 0)
+                row->machine = rows->runs[r].machine;
+        if (!row->machine)
+            row->machine = "unknown machine (the line of kind run is missing)";
+    }
+}
+
 /* Runs name the machine; their rows refer to them. */
 static ffl_status find_machines(ffl_rows *rows)
 {
@@ -163,14 +179,8 @@ static ffl_status find_machines(ffl_rows *rows)
             FFL_TRY(add_text(&rows->machines, &rows->machine_count, title));
         rows->runs[r].machine = rows->machines[m];
     }
-    for (size_t i = 0; i < rows->count; i++) {
-        ffl_row *row = &rows->value[i];
-        for (size_t r = 0; r < rows->run_count && !row->machine; r++)
-            if (strcmp(rows->runs[r].record.run, row->record.run) == 0)
-                row->machine = rows->runs[r].machine;
-        if (!row->machine)
-            row->machine = "unknown machine (the line of kind run is missing)";
-    }
+    name_machines(rows, rows->value, rows->count);
+    name_machines(rows, rows->passes, rows->pass_count);
     return FFL_OK;
 }
 
@@ -181,23 +191,23 @@ static bool is_later(const ffl_row *a, const ffl_row *b)
 }
 
 /* The later row takes the place of the earlier one, so the order of first appearance stays. */
-static ffl_status drop_superseded(ffl_rows *rows)
+static ffl_status drop_superseded(ffl_row *value, size_t *count)
 {
     json_t *seen = json_object();
     size_t kept = 0;
     char key[1024];
     if (!seen)
         return ffl_fail(FFL_NO_MEMORY, "no memory to merge journals");
-    for (size_t i = 0; i < rows->count; i++) {
-        ffl_row row = rows->value[i];
+    for (size_t i = 0; i < *count; i++) {
+        ffl_row row = value[i];
         snprintf(key, sizeof key, "%s|%s|%s", row.record.kind, row.record.key, row.machine);
         const json_t *place = json_object_get(seen, key);
         if (!place) {
             json_object_set_new(seen, key, json_integer((json_int_t)kept));
-            rows->value[kept++] = row;
+            value[kept++] = row;
             continue;
         }
-        ffl_row *old = &rows->value[json_integer_value(place)];
+        ffl_row *old = &value[json_integer_value(place)];
         if (is_later(&row, old)) {
             const ffl_row gone = *old;
             *old = row;
@@ -205,7 +215,7 @@ static ffl_status drop_superseded(ffl_rows *rows)
         }
         ffl_record_free(&row.record);
     }
-    rows->count = kept;
+    *count = kept;
     json_decref(seen);
     return FFL_OK;
 }
@@ -224,7 +234,9 @@ ffl_status ffl_rows_read(const char *const *paths, size_t count, ffl_rows *out)
     if (status == FFL_OK)
         status = find_machines(out);
     if (status == FFL_OK)
-        status = drop_superseded(out);
+        status = drop_superseded(out->value, &out->count);
+    if (status == FFL_OK)
+        status = drop_superseded(out->passes, &out->pass_count);
     if (status != FFL_OK)
         ffl_rows_free(out);
     return status;
@@ -243,7 +255,10 @@ void ffl_rows_free(ffl_rows *rows)
         ffl_record_free(&rows->value[i].record);
     for (size_t i = 0; i < rows->run_count; i++)
         ffl_record_free(&rows->runs[i].record);
+    for (size_t i = 0; i < rows->pass_count; i++)
+        ffl_record_free(&rows->passes[i].record);
     free(rows->value);
+    free(rows->passes);
     free(rows->runs);
     free_texts(rows->files, rows->file_count);
     free_texts(rows->machines, rows->machine_count);

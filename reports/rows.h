@@ -17,6 +17,8 @@ typedef struct ffl_row {
 typedef struct ffl_rows {
     ffl_row *value; /* kinds "check" and "bench", in the order first met */
     size_t count;
+    ffl_row *passes; /* kind "encoder", likewise */
+    size_t pass_count;
     ffl_row *runs; /* kind "run" */
     size_t run_count;
     char **files; /* journals read, as named or found */

@@ -130,7 +130,7 @@ Test(study, interrupted_reports_what_is_finished_and_exits_130)
 Test(study, bad_input_is_refused_before_anything_runs)
 {
     static const char *const bad[][2] = {
-        {"study fast", "study fast: no such study; there are: paper, trees, depth, threads, smoke"},
+        {"study fast", "study fast: no such study; there are: paper, trees, depth, threads, encoder, smoke"},
         {"study smoke --shard 3/2", "--shard 3/2"},
         {"study smoke --budget never", "--budget never"},
         {"study smoke -v no_such_variant", "-v no_such_variant"},

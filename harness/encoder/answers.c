@@ -1,6 +1,8 @@
 /* What the worker tells: the model, and a row per variant. */
+#include "harness/encoder/arithmetic.h"
 #include "harness/encoder/serve_session.h"
 #include "harness/workload/routing.h"
+#include "reports/passes.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -9,16 +11,90 @@ static json_t *number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* What Amdahl's law makes of it: `share` of the baseline's pass is feedforward, this variant does it `s`
- * times as fast alone. The ceiling is what the pass can gain from that, the limit what it could gain from a
- * kernel that takes no time. */
-static json_t *answer_json(double pass, double feedforward, double own_pass, const ffl_pass_times *own,
-                           const ffl_pass_times *base)
+static void arithmetic_of(const ffl_serve_session *s, double work[FFL_PART_COUNT])
 {
-    const double share = feedforward / pass, s = base->alone / own->alone,
-                 ceiling = 1 / (1 - share + share / s);
-    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "share", share, "ceiling", ceiling, "limit",
-                     1 / (1 - share), "speed_up", pass / own_pass, "of_ceiling", pass / own_pass / ceiling);
+    ffl_encoder_config all = s->task.weights.config;
+    all.layers = s->task.layers;
+    ffl_encoder_arithmetic(&all, s->task.input.sequence, ffl_encoder_dense_neurons(&s->task.weights),
+                           s->task.weights.has_head, work);
+}
+
+/* The name of a preset, or the file or folder that the model comes from. */
+static const char *model_name(const ffl_serve_session *s)
+{
+    static const char *const keys[] = {"checkpoint", "config", "preset"};
+    const char *name = "";
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !*name; i++)
+        name = json_string_value(json_object_get(s->request, keys[i]));
+    return name;
+}
+
+static json_t *view_json(const ffl_pass_view *view, double arithmetic_share)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "share", view->share.median, "ceiling",
+                     view->ceiling.median, "limit", view->limit.median, "speed_up", view->speed_up.median,
+                     "of_ceiling", view->of_ceiling.median, "of_ceiling_low", number(view->of_ceiling.low),
+                     "of_ceiling_high", number(view->of_ceiling.high), "share_by_arithmetic",
+                     number(arithmetic_share));
+}
+
+static json_t *times_json(const double (*passes)[FFL_PART_COUNT], size_t count)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_t *parts = json_array();
+        for (size_t p = 0; p < FFL_PART_COUNT; p++)
+            json_array_append_new(parts, json_real(round(passes[i][p])));
+        json_array_append_new(all, parts);
+    }
+    return all;
+}
+
+/* What the journal keeps of it (reports/record.h): the model, and every pair. */
+static json_t *journal_json(const ffl_serve_session *s, const ffl_encoder_verdict *c,
+                            const ffl_pass_pairs *pairs)
+{
+    const ffl_encoder_config *config = &s->task.weights.config;
+    json_t *names = json_array(), *flops = json_array(), *alone = json_array();
+    double work[FFL_PART_COUNT];
+    arithmetic_of(s, work);
+    for (size_t p = 0; p < FFL_PART_COUNT; p++) {
+        json_array_append_new(names, json_string(ffl_part_name((ffl_part)p)));
+        json_array_append_new(flops, json_real(work[p]));
+    }
+    for (size_t i = 0; i < pairs->count; i++)
+        json_array_append_new(alone, json_real(round(pairs->alone[i])));
+    return json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:s, s:I, s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "model",
+        model_name(s), "layers", (json_int_t)s->task.layers, "layers_timed", (json_int_t)config->layers,
+        "batch", (json_int_t)s->task.input.batch, "sequence", (json_int_t)s->task.input.sequence, "baseline",
+        s->dense->name, "baseline_neurons", (json_int_t)ffl_encoder_dense_neurons(&s->task.weights),
+        "projections", ffl_encoder_projection_name(s->baseline), "parts", names, "flops", flops, "dense_penalty",
+        s->dense_penalty, "dense_ns", times_json(pairs->dense, pairs->count), "own_ns",
+        times_json(pairs->own, pairs->count), "alone_ns", alone, "pass_error", number(c->pass_error),
+        "pass_flips", (json_int_t)c->pass_flips, "agreed", (json_int_t)c->agreed, "tokens",
+        (json_int_t)c->tokens);
+}
+
+static void add_answer(json_t *row, const ffl_pass_answer *a)
+{
+    json_t *parts = json_object(), *missing = json_object();
+    for (size_t p = 0; p < a->parts; p++) {
+        json_object_set_new(parts, a->name[p], json_real(a->own_ns[p].median));
+        json_object_set_new(missing, a->name[p], json_real(a->missing_ns[p].median));
+    }
+    json_object_set_new(row, "passes", json_integer((json_int_t)a->pairs));
+    json_object_set_new(row, "pass_ns", json_real(a->whole.pass_ns.median));
+    json_object_set_new(row, "body_ns", json_real(a->body.pass_ns.median));
+    json_object_set_new(row, "speed_up", json_real(a->whole.speed_up.median));
+    json_object_set_new(row, "speed_up_body", json_real(a->body.speed_up.median));
+    json_object_set_new(row, "parts_ns", parts);
+    json_object_set_new(row, "missing_ns", missing);
+    json_object_set_new(row, "alone_ns", json_real(a->alone_ns.median));
+    json_object_set_new(row, "alone_speed_up", json_real(a->kernel_speed_up.median));
+    json_object_set_new(row, "context_penalty", json_real(a->context_penalty.median));
+    json_object_set_new(row, "whole", view_json(&a->whole, a->whole_share));
+    json_object_set_new(row, "body", view_json(&a->body, a->body_share));
 }
 
 /* [part, layer (-1: none), start, length] of the last pass, in µs. */
@@ -35,34 +111,31 @@ static json_t *events_json(const ffl_encoder *e)
     return all;
 }
 
-json_t *ffl_serve_row(const ffl_serve_session *s, int index, const ffl_variant *v, const ffl_encoder *e,
-                      const ffl_encoder_verdict *c, size_t rounds, const ffl_pass_times *own,
-                      const ffl_pass_times *base)
+ffl_status ffl_serve_row(const ffl_serve_session *s, int index, const ffl_variant *v, const ffl_encoder *e,
+                         const ffl_encoder_verdict *c, const ffl_pass_pairs *pairs, json_t **out)
 {
-    json_t *parts = json_object();
-    for (size_t p = 0; p < FFL_PART_COUNT; p++)
-        json_object_set_new(parts, ffl_part_name((ffl_part)p), json_real(own->part[p]));
+    ffl_pass_answer answer;
     json_t *row = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:o, s:f, s:o, s:o, s:I, s:I, s:o, s:b, s:I, "
-        "s:I, "
-        "s:I, s:o, s:I, s:I}",
+        "{s:i, s:s, s:s, s:s, s:s, s:f, s:o, s:o, s:I, s:I, s:o, s:b, s:I, s:I, s:I, s:o, s:I, s:I, s:o}",
         "row", index, "variant", v->name, "class", ffl_type_name(v->contract.weights), "verdict",
-        ffl_verdict_name(c->verdict), "reason", c->reason, "passes", (json_int_t)rounds, "pass_ns", own->pass,
-        "body_ns", own->body, "speed_up", base->pass / own->pass, "speed_up_body", base->body / own->body,
-        "parts_ns", parts, "pack_ns", ffl_encoder_pack_ns(e), "parts_error", number(c->parts_error),
-        "pass_error", number(c->pass_error), "judged", (json_int_t)c->judged, "flips", (json_int_t)c->flips,
-        "flip_margin", number(c->flip_margin), "traced", c->traced, "pass_flips", (json_int_t)c->pass_flips,
-        "flip_layer", (json_int_t)c->flip_layer, "flip_token", (json_int_t)c->flip_token, "flip_logit",
-        number(c->flip_logit), "tokens", (json_int_t)c->tokens, "agreed", (json_int_t)c->agreed);
-    const double ff = base->part[FFL_PART_FEEDFORWARD];
-    json_object_set_new(row, "alone_ns", json_real(own->alone));
-    json_object_set_new(row, "alone_speed_up", json_real(base->alone / own->alone));
-    json_object_set_new(row, "context_penalty", json_real(own->part[FFL_PART_FEEDFORWARD] / own->alone));
+        ffl_verdict_name(c->verdict), "reason", c->reason, "pack_ns", ffl_encoder_pack_ns(e), "parts_error",
+        number(c->parts_error), "pass_error", number(c->pass_error), "judged", (json_int_t)c->judged, "flips",
+        (json_int_t)c->flips, "flip_margin", number(c->flip_margin), "traced", c->traced, "pass_flips",
+        (json_int_t)c->pass_flips, "flip_layer", (json_int_t)c->flip_layer, "flip_token",
+        (json_int_t)c->flip_token, "flip_logit", number(c->flip_logit), "tokens", (json_int_t)c->tokens,
+        "agreed", (json_int_t)c->agreed, "encoder", journal_json(s, c, pairs));
+    if (!row)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for a row");
+    const ffl_status status = ffl_pass_answer_of(json_object_get(row, "encoder"), &answer);
+    if (status != FFL_OK) {
+        json_decref(row);
+        return status;
+    }
+    add_answer(row, &answer);
     if (json_is_true(json_object_get(s->request, "trace")))
         json_object_set_new(row, "events", events_json(e));
-    json_object_set_new(row, "whole", answer_json(base->pass, ff, own->pass, own, base));
-    json_object_set_new(row, "body", answer_json(base->body, ff, own->body, own, base));
-    return row;
+    *out = row;
+    return FFL_OK;
 }
 
 /* Leaves and entropy of every layer's inputs, as the reference has them: means over the layers. */
@@ -98,11 +171,20 @@ ffl_status ffl_serve_model(ffl_serve_session *s)
         snprintf(name, sizeof name, "%zux%zu", shape.trees, shape.levels - 1);
     else
         snprintf(name, sizeof name, "%zu", shape.neurons);
+    ffl_encoder_config all = *c;
+    double work[FFL_PART_COUNT], sum = 0;
+    arithmetic_of(s, work);
+    for (size_t p = 0; p < FFL_PART_COUNT; p++)
+        sum += work[p];
+    all.layers = s->task.layers;
     json_t *model = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:s, s:I, s:f, s:I, s:I, s:i, s:s, s:s, s:b}", "family",
-        ffl_encoder_family_name(c->family), "layers", (json_int_t)c->layers, "width", (json_int_t)c->width,
-        "heads", (json_int_t)c->heads, "vocabulary", (json_int_t)c->vocabulary, "feedforward", name,
-        "neurons", (json_int_t)shape.neurons, "parameters", (double)ffl_encoder_parameters(c), "batch",
+        "{s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:s, s:I, s:f, s:I, s:I, s:i, s:s, s:s, s:b}",
+        "family", ffl_encoder_family_name(c->family), "layers", (json_int_t)s->task.layers, "layers_timed",
+        (json_int_t)c->layers, "neurons_dense", (json_int_t)ffl_encoder_dense_neurons(&s->task.weights),
+        "share", work[FFL_PART_FEEDFORWARD] / sum, "share_body",
+        work[FFL_PART_FEEDFORWARD] / (sum - work[FFL_PART_LOGITS]), "width", (json_int_t)c->width, "heads",
+        (json_int_t)c->heads, "vocabulary", (json_int_t)c->vocabulary, "feedforward", name, "neurons",
+        (json_int_t)shape.neurons, "parameters", (double)ffl_encoder_parameters(&all), "batch",
         (json_int_t)s->task.input.batch, "sequence", (json_int_t)s->task.input.sequence, "threads",
         s->threads, "projections", ffl_encoder_projection_name(s->baseline), "baseline", s->dense->name, "head",
         s->task.weights.has_head);

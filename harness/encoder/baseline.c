@@ -8,7 +8,7 @@
 ffl_layer ffl_serve_layer(const ffl_serve_session *s, const ffl_variant *v)
 {
     const ffl_layer *layer = &s->task.weights.layer[0].feedforward.layer;
-    return v->operation == FFL_FF ? ffl_layer_dense(layer, layer->neurons) : *layer;
+    return v->operation == FFL_FF ? ffl_encoder_dense_layer(&s->task.weights, 0) : *layer;
 }
 
 ffl_status ffl_serve_probe(const ffl_serve_session *s, const ffl_variant *v, size_t tokens, double *out)

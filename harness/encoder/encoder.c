@@ -56,7 +56,7 @@ static ffl_status prepare_layers(ffl_encoder *e)
         return ffl_fail(FFL_NO_MEMORY, "no memory for %zu layers", count);
     for (size_t i = 0; i < count; i++) {
         const ffl_layer *layer = &e->weights->layer[i].feedforward.layer;
-        e->feedforward[i] = e->variant->operation == FFL_FF ? ffl_layer_dense(layer, layer->neurons) : *layer;
+        e->feedforward[i] = e->variant->operation == FFL_FF ? ffl_encoder_dense_layer(e->weights, i) : *layer;
         if (e->feedforward[i].operation != e->variant->operation)
             return ffl_fail(FFL_BAD_INPUT, "%s evaluates trees; this encoder's layers are dense",
                             e->variant->name);

@@ -7,8 +7,8 @@
  *     for (i = 0; i < layers; i++) ffl_encoder_layer_run(e, i);
  *     ffl_encoder_finish(e);  ffl_encoder_logits(e, …);
  *
- * A dense variant in an encoder with trees evaluates all their neurons: another function, of equal
- * parameters.
+ * A dense variant in an encoder with trees evaluates all their neurons, or the first of them that
+ * weights.dense_neurons asks for: another function.
  */
 #ifndef FFL_HARNESS_ENCODER_H
 #define FFL_HARNESS_ENCODER_H

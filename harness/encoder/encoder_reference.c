@@ -159,7 +159,7 @@ static ffl_status feed(const pass *p, size_t i, const double *x, double *y)
 {
     const ffl_encoder_reference *r = p->out;
     const ffl_layer *layer = &ffl_encoder_weights_layer(p->weights, i)->feedforward.layer;
-    const ffl_layer dense = ffl_layer_dense(layer, layer->neurons);
+    const ffl_layer dense = ffl_encoder_dense_layer(p->weights, i);
     const size_t at = i * r->tokens * r->visited;
     float *rounded = r->feedforward + i * r->tokens * r->width;
     for (size_t k = 0; k < r->tokens * r->width; k++)

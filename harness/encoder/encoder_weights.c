@@ -48,6 +48,17 @@ const ffl_encoder_layer *ffl_encoder_weights_layer(const ffl_encoder_weights *we
     return &weights->layer[weights->config.shared_layers ? 0 : i];
 }
 
+size_t ffl_encoder_dense_neurons(const ffl_encoder_weights *weights)
+{
+    return weights->dense_neurons ? weights->dense_neurons : weights->config.neurons;
+}
+
+ffl_layer ffl_encoder_dense_layer(const ffl_encoder_weights *weights, size_t i)
+{
+    return ffl_layer_dense(&ffl_encoder_weights_layer(weights, i)->feedforward.layer,
+                           ffl_encoder_dense_neurons(weights));
+}
+
 void ffl_sinusoidal_positions(size_t rows, size_t width, float scale, float *out)
 {
     for (size_t c = 0; c < width; c += 2) {

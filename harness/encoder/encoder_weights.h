@@ -32,6 +32,7 @@ typedef struct ffl_encoder_layer {
 
 typedef struct ffl_encoder_weights {
     ffl_encoder_config config;
+    size_t dense_neurons;   /* of each layer, that dense variants evaluate: its first ones; 0: all */
     const float *words;     /* [vocabulary][embedding_width] */
     const float *positions; /* [position_rows][embedding_width]; sinusoidal: scaled already */
     const float *types;     /* [token_types][embedding_width] */
@@ -68,6 +69,10 @@ ffl_status ffl_encoder_weights_seeded(const ffl_encoder_config *config, uint64_t
 ffl_status ffl_encoder_weights_load(const char *folder, ffl_encoder_weights *out);
 
 const ffl_encoder_layer *ffl_encoder_weights_layer(const ffl_encoder_weights *weights, size_t i);
+
+/* What dense variants evaluate: layer i with all its neurons, or the first dense_neurons of them. */
+size_t ffl_encoder_dense_neurons(const ffl_encoder_weights *weights);
+ffl_layer ffl_encoder_dense_layer(const ffl_encoder_weights *weights, size_t i);
 
 void ffl_encoder_weights_free(ffl_encoder_weights *weights);
 

@@ -1,8 +1,10 @@
 #include "harness/encoder/serve.h"
 #include "harness/bench/pin.h"
+#include "harness/encoder/plan.h"
 #include "harness/encoder/serve_session.h"
 #include "harness/registry.h"
 #include "kernels/memory.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,24 +13,38 @@ enum { PROBE_TOKENS = 16 };
 /* What an unnamed variant may take for one pass. */
 static const double patience_seconds = 60;
 
+static double elapsed(const ffl_serve_session *s)
+{
+    return 1e-9 * (ffl_pass_clock_ns() - s->start);
+}
+
+/* Seconds for the row that is next: the time left by the rows left; NAN without a limit. */
+static double share_of(const ffl_serve_session *s)
+{
+    const double left = s->seconds - elapsed(s);
+    return s->seconds > 0 ? (left > 0 ? left : 0) / (double)(s->rows_left ? s->rows_left : 1) : NAN;
+}
+
 static ffl_status serve_pass(ffl_serve_session *s, int index, const ffl_variant *v, ffl_encoder *e)
 {
     const size_t count = s->task.input.batch * s->task.input.sequence * s->task.weights.config.width;
     ffl_encoder_verdict verdict;
-    ffl_pass_times own, base;
-    size_t rounds;
+    ffl_pass_pairs pairs;
+    json_t *row;
+    const double share = share_of(s), start = ffl_pass_clock_ns();
     FFL_TRY(ffl_serve_reference(s, v->operation));
     FFL_TRY(ffl_serve_verify(s, index, v, e, &verdict));
     float *verified = ffl_alloc_array(count, sizeof *verified);
     if (!verified)
         return FFL_NO_MEMORY;
     memcpy(verified, ffl_encoder_state(e), count * sizeof *verified);
-    const ffl_status status = ffl_serve_measure(s, e, &rounds, &own, &base);
+    const ffl_status status = ffl_serve_measure(s, e, share - 1e-9 * (ffl_pass_clock_ns() - start), &pairs);
     if (status == FFL_OK)
         ffl_serve_hold(&verdict, v, verified, ffl_encoder_state(e), count);
     ffl_free(verified);
     FFL_TRY(status);
-    return ffl_answer_send(s->answer, ffl_serve_row(s, index, v, e, &verdict, rounds, &own, &base));
+    FFL_TRY(ffl_serve_row(s, index, v, e, &verdict, &pairs, &row));
+    return ffl_answer_send(s->answer, row);
 }
 
 static ffl_status skip(const ffl_serve_session *s, int index, const ffl_variant *v, ffl_verdict verdict,
@@ -38,25 +54,38 @@ static ffl_status skip(const ffl_serve_session *s, int index, const ffl_variant 
                                                 "verdict", ffl_verdict_name(verdict), "reason", why));
 }
 
+/* For one pass. A verified and a timed one must fit into what a budget leaves. */
+static double patience_of(const ffl_serve_session *s)
+{
+    const double most = json_is_true(json_object_get(s->request, "named")) ? INFINITY : patience_seconds;
+    const double left = (s->seconds - elapsed(s)) / 2;
+    return json_is_true(json_object_get(s->request, "strict")) && left < most ? left : most;
+}
+
 static ffl_status serve_variant(ffl_serve_session *s, int index, const ffl_variant *v)
 {
     const ffl_layer layer = ffl_serve_layer(s, v);
     const size_t tokens = s->task.input.batch * s->task.input.sequence;
+    const bool named = json_is_true(json_object_get(s->request, "named"));
     const char *why = "";
     ffl_encoder *e;
     FFL_TRY(ffl_answer_send(s->answer, json_pack("{s:i}", "at", index)));
+    if (s->seconds > 0 && elapsed(s) > s->seconds && json_is_true(json_object_get(s->request, "strict")))
+        return skip(s, index, v, FFL_SKIPPED, "the budget is spent; --resume goes on");
     if (layer.operation != v->operation)
         return skip(s, index, v, FFL_UNSUPPORTED_HERE, "this encoder's layers are dense");
     if (!ffl_variant_supports(v, &layer, tokens, s->threads, &why))
         return skip(s, index, v, FFL_UNSUPPORTED_HERE, why);
-    if (!json_is_true(json_object_get(s->request, "named"))) {
+    const double patience = patience_of(s);
+    if (isfinite(patience)) {
         double took;
         const size_t few = tokens < PROBE_TOKENS ? tokens : PROBE_TOKENS;
         FFL_TRY(ffl_serve_probe(s, v, few, &took));
         took *= (double)tokens / (double)few * (double)s->task.weights.config.layers;
         char text[96];
-        snprintf(text, sizeof text, "a pass would take about %.0f s; name it with -v to run it", took);
-        if (took > patience_seconds)
+        snprintf(text, sizeof text, "a pass would take about %.0f s; %s", took,
+                 named ? "more than the budget leaves" : "name it with -v to run it");
+        if (took > patience)
             return skip(s, index, v, FFL_SKIPPED, text);
     }
     FFL_TRY(
@@ -80,6 +109,40 @@ static int index_of(const json_t *names, const ffl_variant *v)
     return -1;
 }
 
+/* The baseline is a row, too. */
+static size_t count_rows(const json_t *names)
+{
+    size_t i, count = 1;
+    json_t *name;
+    json_array_foreach(names, i, name) count += json_is_string(name);
+    return count;
+}
+
+/* The architecture first: how much of it the time is enough for. */
+static ffl_status open_task(ffl_serve_session *s)
+{
+    size_t layers;
+    ffl_encoder_task sizes;
+    json_t *request = json_copy((json_t *)s->request);
+    if (!request)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for a request");
+    ffl_status status = FFL_OK;
+    if (json_integer_value(json_object_get(request, "layers_timed")) == 0 &&
+        !*json_string_value(json_object_get(request, "checkpoint"))) {
+        status = ffl_encoder_task_open(request, false, &sizes);
+        if (status == FFL_OK) {
+            status = ffl_encoder_plan(&sizes, s->rows_left, s->seconds, s->threads, &layers);
+            ffl_encoder_task_close(&sizes);
+        }
+        if (status == FFL_OK)
+            json_object_set_new(request, "layers_timed", json_integer((json_int_t)layers));
+    }
+    if (status == FFL_OK)
+        status = ffl_encoder_task_open(request, true, &s->task);
+    json_decref(request);
+    return status;
+}
+
 static ffl_status serve_all(ffl_serve_session *s)
 {
     const char *cpus = json_string_value(json_object_get(s->request, "cpus"));
@@ -87,18 +150,21 @@ static ffl_status serve_all(ffl_serve_session *s)
     size_t i;
     json_t *name;
     FFL_TRY(ffl_pin(cpus ? cpus : ""));
-    FFL_TRY(ffl_encoder_task_open(s->request, true, &s->task));
+    FFL_TRY(open_task(s));
     s->first = s->task.input.batch - 1; /* the last sequence: earlier ones shift its rows */
     FFL_TRY(ffl_serve_find_dense(s));
     FFL_TRY(ffl_encoder_new(&s->task.weights, s->dense, s->task.input.batch, s->task.input.sequence,
                             s->threads, &s->baseline));
     FFL_TRY(ffl_serve_model(s));
     FFL_TRY(serve_pass(s, index_of(names, s->dense), s->dense, s->baseline));
+    s->rows_left -= s->rows_left > 0;
     json_array_foreach(names, i, name)
     {
         const ffl_variant *v = json_is_string(name) ? ffl_registry_find(json_string_value(name)) : NULL;
-        if (v && v != s->dense)
-            FFL_TRY(serve_variant(s, (int)i, v));
+        if (!v || v == s->dense)
+            continue;
+        FFL_TRY(serve_variant(s, (int)i, v));
+        s->rows_left -= s->rows_left > 0;
     }
     return FFL_OK;
 }
@@ -107,7 +173,10 @@ ffl_status ffl_encoder_serve(const json_t *request, ffl_answer *answer)
 {
     ffl_serve_session s = {.answer = answer,
                            .request = request,
-                           .threads = (int)json_integer_value(json_object_get(request, "threads"))};
+                           .threads = (int)json_integer_value(json_object_get(request, "threads")),
+                           .start = ffl_pass_clock_ns(),
+                           .seconds = json_number_value(json_object_get(request, "seconds")),
+                           .rows_left = count_rows(json_object_get(request, "variants"))};
     const ffl_status status = serve_all(&s);
     ffl_encoder_free(s.baseline);
     for (size_t o = 0; o < 2; o++)

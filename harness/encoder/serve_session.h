@@ -2,13 +2,13 @@
  * One worker at work (serve.h): what its files share, and who does what.
  *
  *   serve.c           the order of things             baseline.c    which dense variant, what a variant costs
- *   verified_pass.c   a pass held to the reference    rounds.c      passes in turn, medians
+ *   verified_pass.c   a pass held to the reference    paired_passes.c   passes in turn
  *   answers.c         all of it as JSON
  */
 #ifndef FFL_HARNESS_SERVE_SESSION_H
 #define FFL_HARNESS_SERVE_SESSION_H
 
-#include "harness/encoder/rounds.h"
+#include "harness/encoder/pairs.h"
 #include "harness/encoder/task.h"
 #include "harness/encoder/verify.h"
 #include "harness/worker.h"
@@ -23,7 +23,9 @@ typedef struct ffl_serve_session {
     int threads;
     const ffl_variant *dense; /* the baseline */
     ffl_encoder *baseline;
-    double dense_alone; /* its feedforward layers by themselves, ns */
+    double dense_penalty;  /* its feedforward layers: time in place / alone */
+    double start, seconds; /* of the job, monotonic; what it may take, 0: no limit */
+    size_t rows_left;      /* to share that time */
     float *inputs[2]; /* [layers][tokens][width]: what feedforward layers were given: the baseline's, and the
                          variant's */
 } ffl_serve_session;
@@ -55,18 +57,18 @@ ffl_status ffl_serve_verify(ffl_serve_session *s, int index, const ffl_variant *
 void ffl_serve_hold(ffl_encoder_verdict *out, const ffl_variant *variant, const float *verified,
                     const float *timed, size_t count);
 
-/* ---- rounds.c ---- */
+/* ---- paired_passes.c ---- */
 
-/* Passes in turn with the baseline's: the machine's moods hit both. */
-ffl_status ffl_serve_measure(ffl_serve_session *s, ffl_encoder *e, size_t *rounds, ffl_pass_times *own,
-                             ffl_pass_times *base);
+/* Pairs of passes, one at least, in about `share` seconds (NAN: as the file thinks best). Those of the
+ * baseline with itself also set s->dense_penalty. */
+ffl_status ffl_serve_measure(ffl_serve_session *s, ffl_encoder *e, double share, ffl_pass_pairs *out);
 
 /* ---- answers.c ---- */
 
 ffl_status ffl_serve_model(ffl_serve_session *s);
 
-json_t *ffl_serve_row(const ffl_serve_session *s, int index, const ffl_variant *variant, const ffl_encoder *e,
-                      const ffl_encoder_verdict *verdict, size_t rounds, const ffl_pass_times *own,
-                      const ffl_pass_times *base);
+ffl_status ffl_serve_row(const ffl_serve_session *s, int index, const ffl_variant *variant,
+                         const ffl_encoder *e, const ffl_encoder_verdict *verdict,
+                         const ffl_pass_pairs *pairs, json_t **out);
 
 #endif

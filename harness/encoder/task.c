@@ -5,35 +5,33 @@
 #include <math.h>
 #include <string.h>
 
-enum { BATCH_MAX = 1 << 16, SEQUENCE_MAX = 1 << 20, STREAM_IDS = 77 };
+enum { SEQUENCE_MAX = 1 << 20, STREAM_IDS = 77 };
 
 static const char *or_empty(const ffl_options *options, ffl_option option)
 {
     return ffl_option_given(options, option) ? options->value[option] : "";
 }
 
-ffl_status ffl_encoder_task_request(const ffl_options *options, json_t **out)
+ffl_status ffl_encoder_task_request(const ffl_options *options, const ffl_encoder_point *point, json_t **out)
 {
     static const ffl_option sources[] = {FFL_OPT_PRESET, FFL_OPT_CONFIG, FFL_OPT_CHECKPOINT};
     const char *preset = or_empty(options, FFL_OPT_PRESET);
-    size_t given = 0, batch, sequence, positions;
+    size_t given = 0, positions;
     uint64_t seed;
     for (size_t i = 0; i < 3; i++)
         given += ffl_option_given(options, sources[i]);
     if (given > 1)
         return ffl_fail(FFL_BAD_INPUT, "give one of --preset, --config and --checkpoint");
-    FFL_TRY(ffl_option_size(options, FFL_OPT_BATCH, 1, BATCH_MAX, 0, &batch));
-    FFL_TRY(ffl_option_size(options, FFL_OPT_SEQ, 1, SEQUENCE_MAX, 0, &sequence));
     FFL_TRY(ffl_option_size(options, FFL_OPT_POSITIONS, 1, SEQUENCE_MAX, 0, &positions));
     FFL_TRY(ffl_option_seed(options, 1, &seed));
     if (positions && ffl_option_given(options, FFL_OPT_CHECKPOINT))
         return ffl_fail(FFL_BAD_INPUT, "--positions %zu: a checkpoint brings its own table", positions);
-    *out = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "preset",
-                     given ? preset : "ultrafastbert-1x11", "config", or_empty(options, FFL_OPT_CONFIG),
-                     "checkpoint", or_empty(options, FFL_OPT_CHECKPOINT), "tokens",
-                     or_empty(options, FFL_OPT_TOKENS), "mask", or_empty(options, FFL_OPT_MASK), "batch",
-                     (json_int_t)batch, "sequence", (json_int_t)sequence, "positions", (json_int_t)positions,
-                     "seed", (json_int_t)seed);
+    *out = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "preset", given ? preset : "ultrafastbert-1x11",
+        "config", or_empty(options, FFL_OPT_CONFIG), "checkpoint", or_empty(options, FFL_OPT_CHECKPOINT),
+        "tokens", or_empty(options, FFL_OPT_TOKENS), "mask", or_empty(options, FFL_OPT_MASK), "batch",
+        (json_int_t)point->batch, "sequence", (json_int_t)point->sequence, "neurons",
+        (json_int_t)point->neurons, "positions", (json_int_t)positions, "seed", (json_int_t)seed);
     return *out ? FFL_OK : ffl_fail(FFL_BAD_INPUT, "a path that is not UTF-8");
 }
 
@@ -61,8 +59,11 @@ static ffl_status open_weights(const json_t *request, bool seeded, ffl_encoder_t
 {
     ffl_encoder_config *config = &out->weights.config;
     const size_t positions = number(request, "positions");
-    if (*text(request, "checkpoint"))
-        return ffl_encoder_weights_load(text(request, "checkpoint"), &out->weights);
+    if (*text(request, "checkpoint")) {
+        FFL_TRY(ffl_encoder_weights_load(text(request, "checkpoint"), &out->weights));
+        out->layers = config->layers;
+        return FFL_OK;
+    }
     if (*text(request, "config"))
         FFL_TRY(ffl_encoder_config_read(text(request, "config"), config));
     else if (!ffl_encoder_preset(text(request, "preset"), config))
@@ -70,6 +71,9 @@ static ffl_status open_weights(const json_t *request, bool seeded, ffl_encoder_t
     if (positions)
         config->position_rows = positions + config->position_offset;
     FFL_TRY(ffl_encoder_config_check(config));
+    const size_t timed = number(request, "layers_timed");
+    out->layers = config->layers;
+    config->layers = timed && timed < config->layers ? timed : config->layers;
     const ffl_encoder_config kept = *config;
     return seeded ? ffl_encoder_weights_seeded(&kept, number(request, "seed"), &out->weights) : FFL_OK;
 }
@@ -168,9 +172,23 @@ static ffl_status read_mask(const json_t *request, ffl_encoder_task *out)
     return status;
 }
 
+static ffl_status set_dense_neurons(size_t neurons, ffl_encoder_weights *weights)
+{
+    const ffl_encoder_config *c = &weights->config;
+    weights->dense_neurons = neurons;
+    if (neurons && c->operation == FFL_FF && neurons != c->neurons)
+        return ffl_fail(FFL_BAD_INPUT, "--neurons %zu: this encoder's layers are dense and have %zu", neurons,
+                        c->neurons);
+    if (neurons > c->neurons)
+        return ffl_fail(FFL_BAD_INPUT, "--neurons %zu: the trees of this encoder have %zu", neurons,
+                        c->neurons);
+    return FFL_OK;
+}
+
 static ffl_status open_task(const json_t *request, bool seeded, ffl_encoder_task *out)
 {
     FFL_TRY(open_weights(request, seeded, out));
+    FFL_TRY(set_dense_neurons(number(request, "neurons"), &out->weights));
     FFL_TRY(*text(request, "tokens") ? read_tokens(request, out) : draw_tokens(request, out));
     FFL_TRY(read_mask(request, out));
     out->input.ids = out->ids;

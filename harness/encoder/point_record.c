@@ -1,0 +1,136 @@
+#include "harness/encoder/point_record.h"
+#include "harness/registry.h"
+#include "reports/passes.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *word(const json_t *json, const char *key)
+{
+    const char *value = json_string_value(json_object_get(json, key));
+    return value ? value : "";
+}
+
+static void write_repeat(const ffl_options *options, ffl_point_case *p)
+{
+    static const ffl_option words[] = {FFL_OPT_PRESET, FFL_OPT_CONFIG, FFL_OPT_CHECKPOINT, FFL_OPT_POSITIONS,
+                                       FFL_OPT_TOKENS, FFL_OPT_MASK,   FFL_OPT_THREADS,    FFL_OPT_CPUS};
+    size_t used = (size_t)snprintf(p->repeat, sizeof p->repeat, "./fflab encoder");
+    for (size_t i = 0; i < sizeof words / sizeof *words && used < sizeof p->repeat; i++)
+        if (ffl_option_given(options, words[i]))
+            used += (size_t)snprintf(p->repeat + used, sizeof p->repeat - used, " %s %s",
+                                     ffl_option_name(words[i]), options->value[words[i]]);
+    if (!ffl_option_given(options, FFL_OPT_TOKENS) && used < sizeof p->repeat)
+        used += (size_t)snprintf(p->repeat + used, sizeof p->repeat - used, " --batch %zu --seq %zu",
+                                 p->batch, p->sequence);
+    if (p->neurons != p->shape.neurons && used < sizeof p->repeat)
+        used += (size_t)snprintf(p->repeat + used, sizeof p->repeat - used, " --neurons %zu", p->neurons);
+    if (used < sizeof p->repeat)
+        snprintf(p->repeat + used, sizeof p->repeat - used, " --seed %llu", (unsigned long long)p->seed);
+}
+
+void ffl_point_case_of(const ffl_options *options, const json_t *request, const ffl_encoder_task *task,
+                       ffl_point_case *p)
+{
+    static const char *const models[] = {"checkpoint", "config", "preset"};
+    *p = (ffl_point_case){.shape = ffl_encoder_layer_shape(&task->weights.config),
+                          .batch = task->input.batch,
+                          .sequence = task->input.sequence,
+                          .neurons = ffl_encoder_dense_neurons(&task->weights),
+                          .threads = (int)json_integer_value(json_object_get(request, "threads")),
+                          .seed = (uint64_t)json_integer_value(json_object_get(request, "seed"))};
+    for (size_t i = 0; i < sizeof models / sizeof *models && !*p->model; i++)
+        snprintf(p->model, sizeof p->model, "%s", word(request, models[i]));
+    snprintf(p->cpus, sizeof p->cpus, "%s", word(request, "cpus"));
+    snprintf(p->name, sizeof p->name,
+             "encoder/%s/neurons:%zu/batch:%zu/seq:%zu/threads:%d/seed:%llu%s%.100s%s%.100s", p->model,
+             p->neurons, p->batch, p->sequence, p->threads, (unsigned long long)p->seed,
+             *word(request, "tokens") ? "/tokens:" : "", word(request, "tokens"),
+             *word(request, "mask") ? "/mask:" : "", word(request, "mask"));
+    write_repeat(options, p);
+}
+
+void ffl_point_key(const ffl_point_case *point, const char *variant, char *out, size_t size)
+{
+    snprintf(out, size, "%s/%s", variant, point->name);
+}
+
+static void fill_variant(const ffl_variant *v, ffl_record *out)
+{
+    snprintf(out->operation, sizeof out->operation, "%s", v->operation == FFL_FFF ? "fff" : "ff");
+    snprintf(out->family, sizeof out->family, "%s", ffl_family_name(v->family));
+    snprintf(out->library, sizeof out->library, "%s", ffl_library_name(v->library));
+    snprintf(out->isa, sizeof out->isa, "%s", ffl_isa_name(v->isa));
+    snprintf(out->clazz, sizeof out->clazz, "%s", ffl_variant_class(v));
+    snprintf(out->place, sizeof out->place, "%s", v->place == FFL_CUDA ? "cuda" : "host");
+}
+
+static void fill_case(const ffl_point_case *p, bool dense, ffl_record *out)
+{
+    const bool tree = p->shape.operation == FFL_FFF && !dense;
+    if (tree)
+        snprintf(out->shape, sizeof out->shape, "%zux%zu", p->shape.trees, p->shape.levels - 1);
+    else
+        snprintf(out->shape, sizeof out->shape, "dense");
+    out->trees = tree ? (int64_t)p->shape.trees : 0;
+    out->depth = tree ? (int64_t)p->shape.levels - 1 : 0;
+    out->neurons = (int64_t)(dense ? p->neurons : p->shape.neurons);
+    out->width_in = (int64_t)p->shape.width_in;
+    out->width_out = (int64_t)p->shape.width_out;
+    snprintf(out->activation, sizeof out->activation, "%s",
+             p->shape.activation == FFL_RELU ? "relu" : "gelu");
+    snprintf(out->fixture, sizeof out->fixture, "%s", p->model);
+    snprintf(out->cpus, sizeof out->cpus, "%s", p->cpus);
+    out->batch = out->tokens = (int64_t)(p->batch * p->sequence);
+    out->threads = p->threads;
+    out->seed = p->seed;
+}
+
+/* The variant's passes, as calls of a benchmark are told. */
+static ffl_status fill_times(const json_t *encoder, ffl_record *out)
+{
+    double passes[FFL_PASS_PAIRS_MAX];
+    const json_t *own = json_object_get(encoder, "own_ns"), *pass, *part;
+    size_t i, p, count = 0;
+    json_array_foreach(own, i, pass)
+    {
+        if (count == FFL_PASS_PAIRS_MAX)
+            break;
+        passes[count] = 0;
+        json_array_foreach(pass, p, part) passes[count] += json_number_value(part);
+        count++;
+    }
+    FFL_TRY(ffl_samples_from(passes, count, &out->samples));
+    out->calls = (int64_t)count;
+    ffl_samples_median(&out->samples, &out->median_ns, &out->low_ns, &out->high_ns);
+    out->ns_per_token = out->median_ns / (double)out->tokens;
+    return FFL_OK;
+}
+
+ffl_status ffl_point_record(const ffl_point_case *p, const json_t *row, ffl_record *out)
+{
+    const char *variant = word(row, "variant");
+    const ffl_variant *v = ffl_registry_find(variant);
+    ffl_record_init(out);
+    strcpy(out->kind, "encoder");
+    snprintf(out->variant, sizeof out->variant, "%s", variant);
+    if (v)
+        fill_variant(v, out);
+    fill_case(p, v && v->operation == FFL_FF, out);
+    snprintf(out->group, sizeof out->group, "%s", p->name);
+    ffl_point_key(p, variant, out->key, sizeof out->key);
+    snprintf(out->command, sizeof out->command, "%s -v %s", p->repeat, variant);
+    snprintf(out->verdict, sizeof out->verdict, "%s", word(row, "verdict"));
+    snprintf(out->reason, sizeof out->reason, "%s", word(row, "reason"));
+    out->rows = json_integer_value(json_object_get(row, "judged"));
+    out->flips = json_integer_value(json_object_get(row, "flips"));
+    if (json_is_number(json_object_get(row, "flip_margin")))
+        out->flip_margin = json_number_value(json_object_get(row, "flip_margin"));
+    if (json_is_number(json_object_get(row, "pack_ns")))
+        out->pack_ns = json_number_value(json_object_get(row, "pack_ns"));
+    out->encoder = json_incref(json_object_get(row, "encoder"));
+    const ffl_status status = out->encoder ? fill_times(out->encoder, out) : FFL_OK;
+    if (status != FFL_OK)
+        ffl_record_free(out);
+    return status;
+}
