@@ -54,6 +54,27 @@ const char *ffl_device_name(void)
     return name;
 }
 
+bool ffl_device_lost(const char **why)
+{
+    *why = "";
+    if (!available)
+        return false;
+    cudaGetLastError();
+    const cudaError_t error = cudaDeviceSynchronize();
+    if (error != cudaSuccess)
+        *why = cudaGetErrorString(error);
+    return error != cudaSuccess;
+}
+
+bool ffl_device_emulated(void)
+{
+#ifdef FFL_CUDA_EMULATED
+    return true;
+#else
+    return false;
+#endif
+}
+
 ffl_status ffl_cuda_fail(cudaError_t error, const char *call, const char *file, int line)
 {
     cudaGetLastError();

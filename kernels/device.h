@@ -19,6 +19,16 @@ bool ffl_device_available(const char **why);
 /* "NVIDIA H200", or "" without a device. */
 const char *ffl_device_name(void);
 
+/*
+ * True when an earlier failure (a kernel's illegal access, most of all) has left this process without a
+ * usable device: every further call fails, whosever it is, and only a new process helps. *why is CUDA's
+ * words.
+ */
+bool ffl_device_lost(const char **why);
+
+/* True for the host's emulation of a device (cuda/emulate): results count, times mean nothing. */
+bool ffl_device_emulated(void);
+
 /* Device memory; all return FFL_DEVICE with file, line and CUDA's own words on failure, ffl_device_alloc
  * FFL_NO_MEMORY when there is not so much. */
 ffl_status ffl_device_alloc(size_t bytes, void **out);

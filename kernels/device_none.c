@@ -12,6 +12,17 @@ const char *ffl_device_name(void)
     return "";
 }
 
+bool ffl_device_lost(const char **why)
+{
+    *why = "";
+    return false;
+}
+
+bool ffl_device_emulated(void)
+{
+    return false;
+}
+
 static ffl_status no_device(void)
 {
     const char *why;

@@ -32,6 +32,13 @@ isa() { # header: the flags its instructions need
 
 cd "$root" || exit 1
 for header in $(find kernels harness reports cuda tests -name '*.h' 2>/dev/null | sort); do
+    case $header in
+    cuda/emulate/*) # C++ that stands in for CUDA
+        # shellcheck disable=SC2086
+        [ -z "$cxx" ] || check "$header" $cxx -x c++ -std=c++20 -Icuda/emulate -Wno-unused-function
+        continue
+        ;;
+    esac
     flags=$(isa "$header")
     # shellcheck disable=SC2086 # lists of words
     if [ -z "$flags" ] || $cc $flags -x c -fsyntax-only /dev/null 2>/dev/null; then

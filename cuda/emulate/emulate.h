@@ -13,6 +13,7 @@
 #ifndef FFL_EMULATE_H
 #define FFL_EMULATE_H
 
+#include "cuda/emulate/cuda_runtime.h" /* which includes this header once its types are there */
 #include <algorithm>
 #include <bit>
 #include <functional>

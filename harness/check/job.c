@@ -3,6 +3,7 @@
 #include "harness/check/cases.h"
 #include "harness/check/guard.h"
 #include "harness/registry.h"
+#include "kernels/device.h"
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -115,7 +116,17 @@ static void watch_faults(ffl_answer *answer)
 
 /* ---- The worker's side ---- */
 
-static ffl_status try_variants(ffl_trial *trial, const json_t *names, ffl_answer *answer)
+/* Without its device this process can only fail what comes next, too: it dies as from a fault of its own. */
+static ffl_status die_with_device(const ffl_variant *variant, ffl_answer *answer)
+{
+    const char *why;
+    if (variant->place != FFL_CUDA || !ffl_device_lost(&why))
+        return FFL_OK;
+    FFL_TRY(ffl_answer_send(answer, json_pack("{s:s}", "fault", why)));
+    abort();
+}
+
+static ffl_status try_variants(ffl_trial *trial, const json_t *names, bool isolated, ffl_answer *answer)
 {
     size_t i;
     const json_t *name;
@@ -127,6 +138,8 @@ static ffl_status try_variants(ffl_trial *trial, const json_t *names, ffl_answer
             return ffl_fail(FFL_INTERNAL, "the worker has no variant '%s'", json_string_value(name));
         FFL_TRY(ffl_answer_send(answer, json_pack("{s:s}", "at", variant->name)));
         FFL_TRY(ffl_trial_run(trial, variant, &judgement));
+        if (isolated)
+            FFL_TRY(die_with_device(variant, answer));
         FFL_TRY(ffl_answer_send(answer, ffl_judgement_to_json(variant->name, &judgement)));
     }
     return FFL_OK;
@@ -143,9 +156,10 @@ ffl_status ffl_check_handle(const json_t *request, ffl_answer *answer)
     if (status == FFL_UNSUPPORTED || status == FFL_NO_MEMORY)
         return ffl_answer_send(answer, json_pack("{s:s}", "declined", ffl_error()));
     FFL_TRY(status);
-    if (json_is_true(json_object_get(request, "isolated")))
+    const bool isolated = json_is_true(json_object_get(request, "isolated"));
+    if (isolated)
         watch_faults(answer);
-    status = try_variants(trial, json_object_get(request, "variants"), answer);
+    status = try_variants(trial, json_object_get(request, "variants"), isolated, answer);
     ffl_trial_free(trial);
     return status;
 }
