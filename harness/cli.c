@@ -51,6 +51,7 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_MASK] = {"--mask", "M.npy", "1: a token, 0: padding; int [batch, seq]"},
     [FFL_OPT_DUMP] = {"--dump", "DIR", "write what the one selected variant computed, as .npy files"},
     [FFL_OPT_TRACE] = {"--trace", "FILE.json", "a timeline of one pass per variant, in Chrome's trace format"},
+    [FFL_OPT_LAYERS] = {"--layers", NULL, "a table per variant: times, rates and routing of every layer"},
     [FFL_OPT_BEST] = {"--best", "N", "also the N fastest trees that `bench` found, by the journal in --out"},
     [FFL_OPT_TABLE] = {"--table", "FILE", "the tuning table (default: in the cache folder)"},
     [FFL_OPT_REPORT] = {"--report", NULL, "measure the regret of ff_auto and fff_auto"},

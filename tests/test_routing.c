@@ -48,6 +48,47 @@ static size_t count_missed(const ffl_layer *l, const ffl_leaves *leaves, const f
     return missed;
 }
 
+Test(routing, every_tree_is_told_by_itself)
+{
+    enum { TOKENS = 200, TREES = 3, DEPTH = 4, LEAVES = 1 << DEPTH, WIDTH = 40 };
+    ffl_weights w = tree_weights(WIDTH, TREES, DEPTH);
+    const ffl_layer *l = &w.layer;
+    const ffl_routing routing = parsed("zipf:1");
+    ffl_routing_report report, again;
+    ffl_tree_routing trees[TREES];
+    uint32_t visits[TREES * LEAVES], walked[TREES * LEAVES] = {0};
+    float *x = ffl_alloc_array(TOKENS * WIDTH, sizeof *x);
+    double *y = ffl_alloc_array(TOKENS * l->width_out, sizeof *y);
+    int32_t *path = ffl_alloc_array(TOKENS * TREES * l->levels, sizeof *path);
+    cr_assert_eq(ffl_routing_inputs(l, &routing, 3, x, WIDTH, TOKENS, &again), FFL_OK);
+    cr_assert_eq(ffl_routing_measure_trees(l, x, WIDTH, TOKENS, &report, trees, visits), FFL_OK);
+    cr_assert_eq(ffl_reference_walk(l, x, WIDTH, TOKENS, y, NULL, path), FFL_OK);
+    for (size_t t = 0; t < TOKENS * TREES; t++)
+        walked[t % TREES * LEAVES + (size_t)path[(t + 1) * l->levels - 1] - (LEAVES - 1)]++;
+    cr_assert_arr_eq(visits, walked, sizeof visits);
+    double leaves = 0, entropy = 0, top1 = 0;
+    for (size_t i = 0; i < TREES; i++) {
+        uint32_t most = 0;
+        size_t distinct = 0;
+        for (size_t k = 0; k < LEAVES; k++) {
+            most = walked[i * LEAVES + k] > most ? walked[i * LEAVES + k] : most;
+            distinct += walked[i * LEAVES + k] > 0;
+        }
+        cr_assert_eq(trees[i].leaves, distinct);
+        cr_assert(fabs(trees[i].top1 - (double)most / TOKENS) < 1e-12);
+        leaves += (double)trees[i].leaves / TREES;
+        entropy += trees[i].entropy / TREES;
+        top1 += trees[i].top1 / TREES;
+    }
+    cr_assert(fabs(leaves - report.leaves_mean) < 1e-12 && fabs(entropy - report.entropy_mean) < 1e-12 &&
+              fabs(top1 - report.top1_mean) < 1e-12);
+    again.constructed = report.constructed;
+    cr_assert(fabs(again.entropy_max - report.entropy_max) < 1e-12 &&
+              fabs(again.unique_weight_bytes - report.unique_weight_bytes) < 0.5);
+    ffl_free(x), ffl_free(y), ffl_free(path);
+    ffl_weights_free(&w);
+}
+
 Test(routing, rows_reach_the_leaves_they_are_meant_to)
 {
     static const size_t shapes[][3] = {/* width, trees, depth */

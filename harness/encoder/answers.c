@@ -1,12 +1,12 @@
 /* What the worker tells: the model, and a row per variant. */
+#include "harness/encoder/answers.h"
 #include "harness/encoder/arithmetic.h"
-#include "harness/encoder/serve_session.h"
 #include "harness/workload/routing.h"
 #include "reports/passes.h"
 #include <math.h>
 #include <stdio.h>
 
-static json_t *number(double value)
+json_t *ffl_json_number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
@@ -31,11 +31,11 @@ static const char *model_name(const ffl_serve_session *s)
 
 static json_t *view_json(const ffl_pass_view *view, double arithmetic_share)
 {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "share", view->share.median, "ceiling",
-                     view->ceiling.median, "limit", view->limit.median, "speed_up", view->speed_up.median,
-                     "of_ceiling", view->of_ceiling.median, "of_ceiling_low", number(view->of_ceiling.low),
-                     "of_ceiling_high", number(view->of_ceiling.high), "share_by_arithmetic",
-                     number(arithmetic_share));
+    return json_pack(
+        "{s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "share", view->share.median, "ceiling",
+        view->ceiling.median, "limit", view->limit.median, "speed_up", view->speed_up.median, "of_ceiling",
+        view->of_ceiling.median, "of_ceiling_low", ffl_json_number(view->of_ceiling.low), "of_ceiling_high",
+        ffl_json_number(view->of_ceiling.high), "share_by_arithmetic", ffl_json_number(arithmetic_share));
 }
 
 static json_t *times_json(const double (*passes)[FFL_PART_COUNT], size_t count)
@@ -69,9 +69,9 @@ static json_t *journal_json(const ffl_serve_session *s, const ffl_encoder_verdic
         model_name(s), "layers", (json_int_t)s->task.layers, "layers_timed", (json_int_t)config->layers,
         "batch", (json_int_t)s->task.input.batch, "sequence", (json_int_t)s->task.input.sequence, "baseline",
         s->dense->name, "baseline_neurons", (json_int_t)ffl_encoder_dense_neurons(&s->task.weights),
-        "projections", ffl_encoder_projection_name(s->baseline), "parts", names, "flops", flops, "dense_penalty",
-        s->dense_penalty, "dense_ns", times_json(pairs->dense, pairs->count), "own_ns",
-        times_json(pairs->own, pairs->count), "alone_ns", alone, "pass_error", number(c->pass_error),
+        "projections", ffl_encoder_projection_name(s->baseline), "parts", names, "flops", flops,
+        "dense_penalty", s->dense_penalty, "dense_ns", times_json(pairs->dense, pairs->count), "own_ns",
+        times_json(pairs->own, pairs->count), "alone_ns", alone, "pass_error", ffl_json_number(c->pass_error),
         "pass_flips", (json_int_t)c->pass_flips, "agreed", (json_int_t)c->agreed, "tokens",
         (json_int_t)c->tokens);
 }
@@ -112,21 +112,24 @@ static json_t *events_json(const ffl_encoder *e)
 }
 
 ffl_status ffl_serve_row(const ffl_serve_session *s, int index, const ffl_variant *v, const ffl_encoder *e,
-                         const ffl_encoder_verdict *c, const ffl_pass_pairs *pairs, json_t **out)
+                         const ffl_encoder_verdict *c, const ffl_pass_pairs *pairs,
+                         const ffl_layer_times *times, json_t **out)
 {
     ffl_pass_answer answer;
     json_t *row = json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:f, s:o, s:o, s:I, s:I, s:o, s:b, s:I, s:I, s:I, s:o, s:I, s:I, s:o}",
         "row", index, "variant", v->name, "class", ffl_type_name(v->contract.weights), "verdict",
         ffl_verdict_name(c->verdict), "reason", c->reason, "pack_ns", ffl_encoder_pack_ns(e), "parts_error",
-        number(c->parts_error), "pass_error", number(c->pass_error), "judged", (json_int_t)c->judged, "flips",
-        (json_int_t)c->flips, "flip_margin", number(c->flip_margin), "traced", c->traced, "pass_flips",
-        (json_int_t)c->pass_flips, "flip_layer", (json_int_t)c->flip_layer, "flip_token",
-        (json_int_t)c->flip_token, "flip_logit", number(c->flip_logit), "tokens", (json_int_t)c->tokens,
-        "agreed", (json_int_t)c->agreed, "encoder", journal_json(s, c, pairs));
+        ffl_json_number(c->parts_error), "pass_error", ffl_json_number(c->pass_error), "judged",
+        (json_int_t)c->judged, "flips", (json_int_t)c->flips, "flip_margin", ffl_json_number(c->flip_margin),
+        "traced", c->traced, "pass_flips", (json_int_t)c->pass_flips, "flip_layer", (json_int_t)c->flip_layer,
+        "flip_token", (json_int_t)c->flip_token, "flip_logit", ffl_json_number(c->flip_logit), "tokens",
+        (json_int_t)c->tokens, "agreed", (json_int_t)c->agreed, "encoder", journal_json(s, c, pairs));
     if (!row)
         return ffl_fail(FFL_NO_MEMORY, "no memory for a row");
-    const ffl_status status = ffl_pass_answer_of(json_object_get(row, "encoder"), &answer);
+    ffl_status status = ffl_pass_answer_of(json_object_get(row, "encoder"), &answer);
+    if (status == FFL_OK)
+        status = ffl_serve_profile(s, v, e, times, row);
     if (status != FFL_OK) {
         json_decref(row);
         return status;
@@ -186,8 +189,8 @@ ffl_status ffl_serve_model(ffl_serve_session *s)
         (json_int_t)c->heads, "vocabulary", (json_int_t)c->vocabulary, "feedforward", name, "neurons",
         (json_int_t)shape.neurons, "parameters", (double)ffl_encoder_parameters(&all), "batch",
         (json_int_t)s->task.input.batch, "sequence", (json_int_t)s->task.input.sequence, "threads",
-        s->threads, "projections", ffl_encoder_projection_name(s->baseline), "baseline", s->dense->name, "head",
-        s->task.weights.has_head);
+        s->threads, "projections", ffl_encoder_projection_name(s->baseline), "baseline", s->dense->name,
+        "head", s->task.weights.has_head);
     const ffl_status status = routing_json(s, model);
     if (status != FFL_OK) {
         json_decref(model);

@@ -81,6 +81,10 @@ ffl_status ffl_encoder_feedforward_alone(const ffl_encoder *encoder, const float
 /* Nodes that layer's variant visited for its last input, [tokens][trees][levels], and their logits. */
 ffl_status ffl_encoder_trace(const ffl_encoder *encoder, size_t layer, int32_t *nodes, float *logits);
 
+/* FLOPs and unique bytes of the layer's variant for its last input, where it says so itself (variant.h,
+ * cost); otherwise left as they are. */
+void ffl_encoder_feedforward_cost(const ffl_encoder *encoder, size_t layer, double *flops, double *bytes);
+
 /* The layer that the variant evaluates: trees, or all their neurons. */
 const ffl_layer *ffl_encoder_feedforward(const ffl_encoder *encoder, size_t layer);
 

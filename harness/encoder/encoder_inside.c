@@ -29,6 +29,13 @@ ffl_status ffl_encoder_trace(const ffl_encoder *e, size_t i, int32_t *nodes, flo
     return ffl_instance_trace(ffl_encoder_instance(e, i), e->hidden, c->width, e->tokens, nodes, logits);
 }
 
+void ffl_encoder_feedforward_cost(const ffl_encoder *e, size_t i, double *flops, double *bytes)
+{
+    const ffl_plan *plan = &ffl_encoder_instance(e, i)->plan;
+    if (e->variant->cost)
+        e->variant->cost(plan, e->tokens, flops, bytes);
+}
+
 const ffl_layer *ffl_encoder_feedforward(const ffl_encoder *e, size_t i)
 {
     return &e->feedforward[e->weights->config.shared_layers ? 0 : i];

@@ -25,25 +25,38 @@ static double share_of(const ffl_serve_session *s)
     return s->seconds > 0 ? (left > 0 ? left : 0) / (double)(s->rows_left ? s->rows_left : 1) : NAN;
 }
 
-static ffl_status serve_pass(ffl_serve_session *s, int index, const ffl_variant *v, ffl_encoder *e)
+/* Timed passes after a verified one, whose state they must leave again. */
+static ffl_status time_passes(ffl_serve_session *s, const ffl_variant *v, ffl_encoder *e, double share,
+                              ffl_encoder_verdict *verdict, ffl_pass_pairs *pairs, ffl_layer_times *times)
 {
     const size_t count = s->task.input.batch * s->task.input.sequence * s->task.weights.config.width;
-    ffl_encoder_verdict verdict;
-    ffl_pass_pairs pairs;
-    json_t *row;
-    const double share = share_of(s), start = ffl_pass_clock_ns();
-    FFL_TRY(ffl_serve_reference(s, v->operation));
-    FFL_TRY(ffl_serve_verify(s, index, v, e, &verdict));
     float *verified = ffl_alloc_array(count, sizeof *verified);
     if (!verified)
         return FFL_NO_MEMORY;
     memcpy(verified, ffl_encoder_state(e), count * sizeof *verified);
-    const ffl_status status = ffl_serve_measure(s, e, share - 1e-9 * (ffl_pass_clock_ns() - start), &pairs);
+    const ffl_status status = ffl_serve_measure(s, e, share, pairs, times);
     if (status == FFL_OK)
-        ffl_serve_hold(&verdict, v, verified, ffl_encoder_state(e), count);
+        ffl_serve_hold(verdict, v, verified, ffl_encoder_state(e), count);
     ffl_free(verified);
+    return status;
+}
+
+static ffl_status serve_pass(ffl_serve_session *s, int index, const ffl_variant *v, ffl_encoder *e)
+{
+    ffl_encoder_verdict verdict;
+    ffl_pass_pairs pairs;
+    ffl_layer_times times;
+    json_t *row = NULL;
+    const double share = share_of(s), start = ffl_pass_clock_ns();
+    FFL_TRY(ffl_serve_reference(s, v->operation));
+    FFL_TRY(ffl_serve_verify(s, index, v, e, &verdict));
+    FFL_TRY(ffl_layer_times_new(s->task.weights.config.layers, ffl_serve_scale(s), &times));
+    ffl_status status =
+        time_passes(s, v, e, share - 1e-9 * (ffl_pass_clock_ns() - start), &verdict, &pairs, &times);
+    if (status == FFL_OK)
+        status = ffl_serve_row(s, index, v, e, &verdict, &pairs, &times, &row);
+    ffl_layer_times_free(&times);
     FFL_TRY(status);
-    FFL_TRY(ffl_serve_row(s, index, v, e, &verdict, &pairs, &row));
     return ffl_answer_send(s->answer, row);
 }
 

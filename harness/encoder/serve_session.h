@@ -3,12 +3,12 @@
  *
  *   serve.c           the order of things             baseline.c    which dense variant, what a variant costs
  *   verified_pass.c   a pass held to the reference    paired_passes.c   passes in turn
- *   answers.c         all of it as JSON
+ *   answers.c, answer_layers.c, answer_routing.c      all of it as JSON
  */
 #ifndef FFL_HARNESS_SERVE_SESSION_H
 #define FFL_HARNESS_SERVE_SESSION_H
 
-#include "harness/encoder/pairs.h"
+#include "harness/encoder/layer_times.h"
 #include "harness/encoder/task.h"
 #include "harness/encoder/verify.h"
 #include "harness/worker.h"
@@ -60,15 +60,20 @@ void ffl_serve_hold(ffl_encoder_verdict *out, const ffl_variant *variant, const 
 /* ---- paired_passes.c ---- */
 
 /* Pairs of passes, one at least, in about `share` seconds (NAN: as the file thinks best). Those of the
- * baseline with itself also set s->dense_penalty. */
-ffl_status ffl_serve_measure(ffl_serve_session *s, ffl_encoder *e, double share, ffl_pass_pairs *out);
+ * baseline with itself also set s->dense_penalty. `times`: of e's passes. */
+ffl_status ffl_serve_measure(ffl_serve_session *s, ffl_encoder *e, double share, ffl_pass_pairs *out,
+                             ffl_layer_times *times);
+
+/* How often each layer that runs counts (plan.h). */
+double ffl_serve_scale(const ffl_serve_session *s);
 
 /* ---- answers.c ---- */
 
 ffl_status ffl_serve_model(ffl_serve_session *s);
 
+/* The row of a variant: verdict, times, where they went (answers.h). */
 ffl_status ffl_serve_row(const ffl_serve_session *s, int index, const ffl_variant *variant,
                          const ffl_encoder *e, const ffl_encoder_verdict *verdict,
-                         const ffl_pass_pairs *pairs, json_t **out);
+                         const ffl_pass_pairs *pairs, const ffl_layer_times *times, json_t **out);
 
 #endif

@@ -28,7 +28,14 @@ typedef struct ffl_routing {
     char file[256];     /* recorded */
 } ffl_routing;
 
-/* What the routing of some tokens really is; per tree, as mean and maximum over the trees. */
+/* What the routing of some tokens really is: in one tree … */
+typedef struct ffl_tree_routing {
+    size_t leaves;  /* distinct ones reached */
+    double entropy; /* of the leaf distribution, bits */
+    double top1;    /* share of the most frequent leaf */
+} ffl_tree_routing;
+
+/* … and as mean and maximum over the trees. */
 typedef struct ffl_routing_report {
     double leaves_mean, leaves_max;   /* distinct leaves reached */
     double entropy_mean, entropy_max; /* of the leaf distribution, bits */
@@ -55,5 +62,12 @@ ffl_status ffl_routing_inputs(const ffl_layer *layer, const ffl_routing *routing
 /* Only measures (double walk over all tokens). */
 ffl_status ffl_routing_measure(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens,
                                ffl_routing_report *report);
+
+/*
+ * The same, of an FFF layer and tree by tree: trees [trees], and in visits [trees][2^(levels-1)] how many
+ * tokens reached each leaf, from left to right. Either may be NULL.
+ */
+ffl_status ffl_routing_measure_trees(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens,
+                                     ffl_routing_report *report, ffl_tree_routing *trees, uint32_t *visits);
 
 #endif

@@ -68,54 +68,70 @@ static size_t visited_nodes(atomic_uint *hits, size_t leaves)
     return visited;
 }
 
-static void summarise(const measuring *m, size_t tokens, ffl_routing_report *out)
+static ffl_tree_routing summarise_tree(const atomic_uint *hits, size_t leaves, size_t tokens)
+{
+    ffl_tree_routing out = {0};
+    for (size_t i = 0; i < leaves; i++) {
+        const double share = (double)hits[i] / (double)tokens;
+        if (share > 0) {
+            out.leaves++;
+            out.entropy -= share * log2(share);
+            out.top1 = fmax(out.top1, share);
+        }
+    }
+    return out;
+}
+
+static void summarise(const measuring *m, size_t tokens, ffl_routing_report *out, ffl_tree_routing *each)
 {
     const ffl_layer *l = m->layer;
     const size_t leaves = (size_t)1 << (l->levels - 1);
     const double trees = (double)l->trees;
     size_t visited = 0;
     for (size_t tree = 0; tree < l->trees; tree++) {
-        atomic_uint *hits = m->hits + tree * leaves;
-        double distinct = 0, entropy = 0, top = 0;
-        for (size_t i = 0; i < leaves; i++) {
-            const double share = (double)hits[i] / (double)tokens;
-            if (share > 0) {
-                distinct++;
-                entropy -= share * log2(share);
-                top = fmax(top, share);
-            }
-        }
-        out->leaves_mean += distinct / trees;
-        out->leaves_max = fmax(out->leaves_max, distinct);
-        out->entropy_mean += entropy / trees;
-        out->entropy_max = fmax(out->entropy_max, entropy);
-        out->top1_mean += top / trees;
-        out->top1_max = fmax(out->top1_max, top);
-        visited += visited_nodes(hits, leaves);
+        const ffl_tree_routing one = summarise_tree(m->hits + tree * leaves, leaves, tokens);
+        out->leaves_mean += (double)one.leaves / trees;
+        out->leaves_max = fmax(out->leaves_max, (double)one.leaves);
+        out->entropy_mean += one.entropy / trees;
+        out->entropy_max = fmax(out->entropy_max, one.entropy);
+        out->top1_mean += one.top1 / trees;
+        out->top1_max = fmax(out->top1_max, one.top1);
+        visited += visited_nodes(m->hits + tree * leaves, leaves);
+        if (each)
+            each[tree] = one;
     }
     out->unique_weight_bytes = (double)visited * (double)(l->width_in + 1 + l->width_out) * sizeof(float);
 }
 
-ffl_status ffl_routing_measure(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens,
-                               ffl_routing_report *report)
+ffl_status ffl_routing_measure_trees(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens,
+                                     ffl_routing_report *report, ffl_tree_routing *trees, uint32_t *visits)
 {
+    const size_t all = layer->trees << (layer->levels - 1);
     *report = (ffl_routing_report){.margin = 1, .constructed = true};
-    if (layer->operation == FFL_FF) {
-        report->unique_weight_bytes = (double)ffl_layer_bytes(layer);
-        return FFL_OK;
-    }
     measuring m = {.layer = layer, .x = x, .ldx = ldx, .lock = PTHREAD_MUTEX_INITIALIZER, .margin = 1};
     double *squares = ffl_alloc_array(layer->neurons, sizeof *squares);
-    m.hits = ffl_alloc_array(layer->trees << (layer->levels - 1), sizeof *m.hits);
+    m.hits = ffl_alloc_array(all, sizeof *m.hits);
     ffl_status status = squares && m.hits ? FFL_OK : FFL_NO_MEMORY;
     if (status == FFL_OK) {
         ffl_impose_squares(layer, squares);
         m.squares = squares;
         ffl_parallel_rows(tokens, walk_rows, &m);
-        summarise(&m, tokens, report);
+        for (size_t i = 0; visits && i < all; i++) /* the summary overwrites them */
+            visits[i] = m.hits[i];
+        summarise(&m, tokens, report, trees);
         report->margin = m.margin;
     }
     ffl_free(squares);
     ffl_free(m.hits);
     return status;
+}
+
+ffl_status ffl_routing_measure(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens,
+                               ffl_routing_report *report)
+{
+    if (layer->operation == FFL_FFF)
+        return ffl_routing_measure_trees(layer, x, ldx, tokens, report, NULL, NULL);
+    *report = (ffl_routing_report){.margin = 1, .constructed = true};
+    report->unique_weight_bytes = (double)ffl_layer_bytes(layer);
+    return FFL_OK;
 }
