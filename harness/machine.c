@@ -5,6 +5,8 @@
 #include "harness/environment.h"
 #include "kernels/blas.h"
 #include "kernels/cpu.h"
+#include "kernels/cublas.h"
+#include "kernels/device.h"
 #include "kernels/onednn.h"
 #include <sched.h>
 #include <stdio.h>
@@ -145,6 +147,20 @@ static json_t *build_json(void)
     return object;
 }
 
+/* Only where there is a device: the file has hundreds of megabytes. */
+static json_t *cublas_json(void)
+{
+    const char *why;
+    const bool device = ffl_device_available(&why);
+    const ffl_cublas *cublas = device ? ffl_cublas_open() : NULL;
+    json_t *object = json_object();
+    set_text(object, "library", ffl_library_name(FFL_CUBLAS));
+    set_text(object, cublas ? "version" : "missing", cublas ? cublas->version : device ? ffl_error() : why);
+    if (cublas)
+        set_text(object, "path", cublas->path);
+    return object;
+}
+
 /* The providers as opened, with their measured rates; those that cannot be had, with the reason. */
 static json_t *blas_json(void)
 {
@@ -167,6 +183,7 @@ static json_t *blas_json(void)
         set_text(object, "missing", ffl_error());
     }
     json_array_append_new(all, object);
+    json_array_append_new(all, cublas_json());
     return all;
 }
 

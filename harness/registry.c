@@ -2,6 +2,7 @@
 #include "harness/registry_table.h"
 #include "harness/shared_object.h"
 #include "kernels/blas.h"
+#include "kernels/cublas.h"
 #include "kernels/device.h"
 #include "kernels/memory.h"
 #include "kernels/onednn.h"
@@ -121,6 +122,17 @@ ffl_status ffl_registry_load(const char *path)
     return FFL_OK; /* the handle stays open: the rows live in it */
 }
 
+/* The device first: without one there is no need to load the library. */
+static bool device_variant_available(const ffl_variant *variant, const char **why)
+{
+    if (!ffl_device_available(why))
+        return false;
+    if (variant->library != FFL_CUBLAS || ffl_cublas_open())
+        return true;
+    *why = ffl_error();
+    return false;
+}
+
 bool ffl_variant_available(const ffl_variant *variant, const char **why)
 {
     static _Thread_local char reason[512];
@@ -131,7 +143,7 @@ bool ffl_variant_available(const ffl_variant *variant, const char **why)
         return false;
     }
     if (variant->place == FFL_CUDA)
-        return ffl_device_available(why);
+        return device_variant_available(variant, why);
     const bool blas = variant->library != FFL_NO_LIBRARY && variant->library != FFL_ONEDNN;
     if ((variant->library == FFL_ONEDNN && !ffl_onednn_open()) ||
         (blas && !ffl_blas_open(variant->library))) {

@@ -1,4 +1,5 @@
 /* A build without CUDA: no device, and a reason. */
+#include "kernels/cublas.h"
 #include "kernels/device.h"
 
 bool ffl_device_available(const char **why)
@@ -69,4 +70,10 @@ ffl_status ffl_device_fill(void *device, int byte, size_t bytes)
 ffl_status ffl_device_synchronize(void)
 {
     return no_device();
+}
+
+const ffl_cublas *ffl_cublas_open(void)
+{
+    ffl_fail(FFL_UNSUPPORTED, "cublas: built without CUDA");
+    return NULL;
 }

@@ -10,8 +10,8 @@ ffl_status ffl_prepare_nothing(const ffl_layer *layer, const ffl_machine *machin
 
 const char *ffl_family_name(ffl_family family)
 {
-    static const char *const names[FFL_FAMILY_COUNT] = {"naive", "blas1", "blas2", "blas3", "simd", "tensor",
-                                                        "auto"};
+    static const char *const names[FFL_FAMILY_COUNT] = {"naive", "blas1",  "blas2", "blas3",
+                                                        "simd",  "tensor", "auto"};
     return names[family];
 }
 
@@ -23,6 +23,7 @@ const char *ffl_type_name(ffl_type type)
 
 const char *ffl_library_name(ffl_library library)
 {
-    static const char *const names[FFL_LIBRARY_COUNT] = {"none", "openblas", "blis", "cblas", "onednn"};
+    static const char *const names[FFL_LIBRARY_COUNT] = {"none",  "openblas", "blis",
+                                                         "cblas", "onednn",   "cublas"};
     return names[library];
 }

@@ -49,6 +49,7 @@ typedef enum ffl_library {
     FFL_BLIS,
     FFL_CBLAS,  /* the one named by --blas-library */
     FFL_ONEDNN, /* no CBLAS: kernels/onednn.h */
+    FFL_CUBLAS, /* of the device: kernels/cublas.h */
     FFL_LIBRARY_COUNT
 } ffl_library;
 

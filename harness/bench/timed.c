@@ -5,6 +5,7 @@
 #include "harness/environment.h"
 #include "harness/registry.h"
 #include "kernels/blas.h"
+#include "kernels/cublas.h"
 #include "kernels/memory.h"
 #include "kernels/onednn.h"
 #include <math.h>
@@ -24,6 +25,11 @@ static void fill_library(ffl_record *record, const ffl_variant *variant)
     if (onednn) {
         snprintf(record->library_version, sizeof record->library_version, "%s", onednn->version);
         snprintf(record->kernel_family, sizeof record->kernel_family, "%s", onednn->family);
+        return;
+    }
+    if (variant->library == FFL_CUBLAS) {
+        const ffl_cublas *cublas = ffl_cublas_open();
+        snprintf(record->library_version, sizeof record->library_version, "%s", cublas ? cublas->version : "");
         return;
     }
     const ffl_blas *blas = variant->library == FFL_NO_LIBRARY ? NULL : ffl_blas_open(variant->library);

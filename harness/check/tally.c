@@ -3,6 +3,7 @@
 #include "harness/environment.h"
 #include "harness/registry.h"
 #include "kernels/blas.h"
+#include "kernels/cublas.h"
 #include "kernels/onednn.h"
 #include <math.h>
 #include <stdio.h>
@@ -120,7 +121,7 @@ void ffl_check_key(const ffl_variant *variant, const ffl_check_case *item, char 
 
 static const ffl_blas *blas_of(const ffl_variant *v)
 {
-    return v->library == FFL_NO_LIBRARY || v->library == FFL_ONEDNN ? NULL : ffl_blas_open(v->library);
+    return v->library >= FFL_OPENBLAS && v->library <= FFL_CBLAS ? ffl_blas_open(v->library) : NULL;
 }
 
 static void describe_variant(const ffl_variant *v, ffl_record *record)
@@ -137,6 +138,9 @@ static void describe_variant(const ffl_variant *v, ffl_record *record)
         SET(library_version, "%s", blas->version);
         SET(kernel_family, "%s", blas->family);
     }
+    const ffl_cublas *cublas = v->library == FFL_CUBLAS ? ffl_cublas_open() : NULL;
+    if (cublas)
+        SET(library_version, "%s", cublas->version);
     const ffl_onednn *onednn = v->library == FFL_ONEDNN ? ffl_onednn_open() : NULL;
     if (onednn) {
         SET(library_version, "%s", onednn->version);

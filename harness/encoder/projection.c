@@ -137,7 +137,7 @@ static ffl_status choose(size_t tokens, size_t width, int threads, ffl_projectio
     *out = (ffl_projection){0};
     if (room)
         try_candidate(&t, &(ffl_projection){.tiles = ffl_product_kernel()}, &least, out);
-    for (int library = FFL_OPENBLAS; room && library < FFL_LIBRARY_COUNT; library++)
+    for (int library = FFL_OPENBLAS; room && library <= FFL_CBLAS; library++)
         try_candidate(&t, &(ffl_projection){.blas = ffl_blas_open((ffl_library)library)}, &least, out);
     ffl_free(t.x);
     ffl_free(t.y);
