@@ -29,10 +29,9 @@ static ffl_status find_variant(const char *name, const ffl_variant **out)
 
 static ffl_status read_request(const ffl_options *options, const ffl_variant *variant, ffl_layer_request *out)
 {
-    static const char *const activations[] = {[FFL_GELU] = "gelu", [FFL_RELU] = "relu", NULL};
     size_t activation;
     ffl_tree_list trees = {.count = 0};
-    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, activations, FFL_GELU, &activation));
+    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, ffl_activation_names, FFL_GELU, &activation));
     if (ffl_option_given(options, FFL_OPT_TREE))
         FFL_TRY(ffl_option_trees(options, "", &trees));
     if (trees.count > 1)

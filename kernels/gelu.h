@@ -1,7 +1,8 @@
 /*
  * Activations. GELU is the exact one, z·Φ(z), through the error function. It is written with erfc of the
  * negated argument: 1 + erf(z/√2) cancels for z < 0, erfc does not. gelu(±0) = ±0; for |z| >= 16 the result
- * is exactly z or -0. Approximations have their own names and are never used by a variant that says GELU.
+ * is exactly z or -0. The tanh form is a function of its own, with a reference of its own: neither stands in
+ * for the other.
  */
 #ifndef FFL_KERNELS_GELU_H
 #define FFL_KERNELS_GELU_H
@@ -25,6 +26,12 @@ static inline float ffl_gelu_tanh(float z)
     return 0.5f * z * (1.0f + tanhf(0.79788456080286536f * (z + 0.044715f * z * z * z)));
 }
 
+/* (1 + tanh u)/2 is 1/(1 + exp(-2u)), which does not cancel for z < 0. */
+static inline double ffl_gelu_tanh_double(double z)
+{
+    return z / (1 + exp(-1.59576912160573071 * (z + 0.044715 * z * z * z)));
+}
+
 static inline float ffl_relu(float z)
 {
     return z > 0.0f ? z : 0.0f;
@@ -33,18 +40,20 @@ static inline float ffl_relu(float z)
 /* One scalar through a layer's activation. */
 static inline float ffl_activate(ffl_activation activation, float z)
 {
-    return activation == FFL_RELU ? ffl_relu(z) : ffl_gelu(z);
+    if (activation == FFL_GELU)
+        return ffl_gelu(z);
+    return activation == FFL_RELU ? ffl_relu(z) : ffl_gelu_tanh(z);
 }
 
 static inline double ffl_activate_double(ffl_activation activation, double z)
 {
     if (activation == FFL_RELU)
         return z > 0.0 ? z : 0.0;
-    return ffl_gelu_double(z);
+    return activation == FFL_GELU_TANH ? ffl_gelu_tanh_double(z) : ffl_gelu_double(z);
 }
 
 /* z[i] = act(z[i]) for i < count, with the widest vectors this machine has (AVX-512, AVX2, scalar).
- * Exact GELU to |error| <= 4u·|z|, u = 2^-24. */
+ * GELU, exact or tanh, to |error| <= 4u·|z|, u = 2^-24. */
 void ffl_activate_array(ffl_activation activation, float *z, size_t count);
 
 #endif

@@ -2,6 +2,9 @@
 #include <math.h>
 #include <stdint.h>
 
+const char *const ffl_activation_names[] = {
+    [FFL_GELU] = "gelu", [FFL_RELU] = "relu", [FFL_GELU_TANH] = "gelu_tanh", NULL};
+
 size_t ffl_levels_from_depth(size_t depth)
 {
     return depth + 1;
@@ -16,15 +19,16 @@ static ffl_status check_sizes(const ffl_layer *shape)
     size_t row, bytes;
     if (shape->neurons > INT32_MAX || __builtin_add_overflow(shape->width_in, shape->width_out, &row) ||
         __builtin_mul_overflow(shape->neurons, row, &bytes) || bytes > SIZE_MAX / 64)
-        return ffl_fail(FFL_BAD_INPUT, "a layer of %zu neurons and widths %zu and %zu is too large to address",
+        return ffl_fail(FFL_BAD_INPUT,
+                        "a layer of %zu neurons and widths %zu and %zu is too large to address",
                         shape->neurons, shape->width_in, shape->width_out);
     return FFL_OK;
 }
 
 ffl_status ffl_layer_ff(size_t width_in, size_t width_out, size_t neurons, ffl_layer *shape)
 {
-    *shape = (ffl_layer){
-        .operation = FFL_FF, .width_in = width_in, .width_out = width_out, .neurons = neurons};
+    *shape =
+        (ffl_layer){.operation = FFL_FF, .width_in = width_in, .width_out = width_out, .neurons = neurons};
     if (neurons == 0)
         return ffl_fail(FFL_BAD_INPUT, "a dense layer of 0 neurons; it needs at least 1");
     return check_sizes(shape);
@@ -32,8 +36,8 @@ ffl_status ffl_layer_ff(size_t width_in, size_t width_out, size_t neurons, ffl_l
 
 ffl_status ffl_layer_fff(size_t width_in, size_t width_out, size_t trees, size_t levels, ffl_layer *shape)
 {
-    *shape = (ffl_layer){.operation = FFL_FFF, .width_in = width_in, .width_out = width_out, .trees = trees,
-                         .levels = levels};
+    *shape = (ffl_layer){
+        .operation = FFL_FFF, .width_in = width_in, .width_out = width_out, .trees = trees, .levels = levels};
     if (trees == 0)
         return ffl_fail(FFL_BAD_INPUT, "0 trees; an FFF layer needs at least 1");
     if (levels == 0 || levels > FFL_LEVELS_MAX)

@@ -15,22 +15,27 @@
  *                            z = x·w_in[i] + b_in[i];  y += act(z)·w_out[i];  i = 2i + 1 + (z > 0)
  *                            All visited nodes contribute, trees are summed, there is no output bias.
  *
- * Tie rule: z > 0 goes right; z < 0, +0, -0 and NaN go left. act is GELU, exact (z·Φ(z) by erf), or ReLU.
+ * Tie rule: z > 0 goes right; z < 0, +0, -0 and NaN go left. act is GELU, exact (z·Φ(z) by erf); or the
+ * function that BERT's original code has in its place, z/2·(1 + tanh(√(2/π)·(z + 0.044715·z³))), under a name
+ * of its own; or ReLU.
  * Source: arXiv:2311.10770 and arXiv:2308.14711.
  */
 #ifndef FFL_KERNELS_LAYER_H
 #define FFL_KERNELS_LAYER_H
 
 #include "kernels/status.h"
-#include <stddef.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef enum ffl_operation { FFL_FF = 0, FFL_FFF = 1 } ffl_operation;
-typedef enum ffl_activation { FFL_GELU = 0, FFL_RELU = 1 } ffl_activation;
+typedef enum ffl_activation { FFL_GELU = 0, FFL_RELU = 1, FFL_GELU_TANH = 2 } ffl_activation;
+
+/* "gelu", "relu", "gelu_tanh", NULL: by value, as the command line and the reports have them. */
+extern const char *const ffl_activation_names[];
 
 enum { FFL_DEPTH_MAX = 20, FFL_LEVELS_MAX = FFL_DEPTH_MAX + 1 };
 

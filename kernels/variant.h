@@ -25,8 +25,9 @@
 extern "C" {
 #endif
 
-/* Changes whenever a struct below changes; a plugin built against another number is refused. */
-enum { FFL_ABI = 2 };
+/* Changes whenever a struct below or the values of one in layer.h change; a plugin built against another
+ * number is refused. */
+enum { FFL_ABI = 3 };
 
 typedef enum ffl_place { FFL_HOST = 0, FFL_CUDA = 1 } ffl_place;
 

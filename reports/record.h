@@ -40,7 +40,7 @@ typedef struct ffl_record {
     /* the case */
     char shape[32]; /* "1x11" or "dense" */
     int64_t trees, depth, neurons, width_in, width_out;
-    char activation[8], fixture[160], routing[272], cache[16];
+    char activation[16], fixture[160], routing[272], cache[16];
     int64_t batch;  /* asked for */
     int64_t tokens; /* per call; fewer than batch when a full call would take too long: never ranked with full ones */
     int64_t threads;

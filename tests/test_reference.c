@@ -19,7 +19,11 @@ static float *random_rows(size_t tokens, size_t width)
 Test(reference, dense_masked_equals_walk_bit_for_bit)
 {
     static const size_t shapes[][4] = {/* width_in, width_out, trees, levels */
-                                       {1, 1, 1, 1}, {5, 3, 1, 4}, {64, 64, 3, 5}, {100, 7, 16, 3}, {33, 65, 2, 10}};
+                                       {1, 1, 1, 1},
+                                       {5, 3, 1, 4},
+                                       {64, 64, 3, 5},
+                                       {100, 7, 16, 3},
+                                       {33, 65, 2, 10}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         ffl_layer shape;
         ffl_weights w;
@@ -65,6 +69,22 @@ Test(reference, ties_go_left_and_masked_neurons_are_selected_away)
     cr_assert(isnan(y[4]));
 }
 
+/* z/2·(1 + tanh(√(2/π)·(z + 0.044715·z³))), worked out elsewhere to 15 places. */
+Test(reference, the_tanh_form_is_another_function)
+{
+    cr_assert_float_eq(ffl_activate_double(FFL_GELU_TANH, 1), 0.8411919906082768, 1e-15);
+    cr_assert_float_eq(ffl_activate_double(FFL_GELU_TANH, -1), -0.1588080093917232, 1e-15);
+    cr_assert_float_eq(ffl_activate_double(FFL_GELU_TANH, -3), -0.003637392081773, 1e-15);
+    double furthest = 0;
+    for (float z = -8; z < 8; z += 0.001f) {
+        const double want = ffl_gelu_tanh_double((double)z);
+        cr_assert(fabs((double)ffl_gelu_tanh(z) - want) <= 4 * 0x1p-24 * fabs((double)z), "z = %g",
+                  (double)z);
+        furthest = fmax(furthest, fabs(want - ffl_gelu_double((double)z)));
+    }
+    cr_assert(furthest > 4.7e-4 && furthest < 4.8e-4, "%g", furthest);
+}
+
 Test(reference, gelu_is_exact_at_known_points)
 {
     /* z·Φ(z), Φ from tables to 15 digits */
@@ -77,8 +97,8 @@ Test(reference, gelu_is_exact_at_known_points)
     }
     cr_assert(signbit(ffl_gelu(-0.0f)));
     for (float z = -12; z < 12; z += 0.0037f)
-        cr_assert(fabs((double)ffl_gelu(z) - ffl_gelu_double((double)z)) <= 4 * 0x1p-24 * fabs((double)z), "z = %g",
-                  (double)z);
+        cr_assert(fabs((double)ffl_gelu(z) - ffl_gelu_double((double)z)) <= 4 * 0x1p-24 * fabs((double)z),
+                  "z = %g", (double)z);
 }
 
 Test(layer, shapes_refuse_what_cannot_be)

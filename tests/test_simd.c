@@ -172,17 +172,23 @@ static float float_of(uint32_t bits)
     return value;
 }
 
-/* Half the smallest denormal is rounding that no format can avoid: gelu(z) ~ z/2. */
-static void check_gelu(const char *name, float z, float got)
+/* Half the smallest denormal is rounding that no format can avoid: gelu(z) ~ z/2, in both forms. */
+static void check_act(ffl_activation activation, const char *name, float z, float got)
 {
-    const double want = ffl_gelu_double((double)z);
-    cr_assert(fabs((double)got - want) <= 4 * 0x1p-24 * fabs((double)z) + 0x1p-149,
-              "%s: gelu(%a) = %a, not %a", name, (double)z, (double)got, want);
+    const double want = ffl_activate_double(activation, (double)z);
+    cr_assert(fabs((double)got - want) <= 4 * 0x1p-24 * fabs((double)z) + 0x1p-149, "%s: %s(%a) = %a, not %a",
+              name, ffl_activation_names[activation], (double)z, (double)got, want);
     if (fabsf(z) >= 16)
-        cr_assert(got == (z > 0 ? z : 0.0f), "%s: gelu(%a) = %a", name, (double)z, (double)got);
+        cr_assert(got == (z > 0 ? z : 0.0f), "%s: %s(%a) = %a", name, ffl_activation_names[activation],
+                  (double)z, (double)got);
 }
 
-Test(simd, gelu_is_exact_over_all_floats)
+static void check_gelu(const char *name, float z, float got)
+{
+    check_act(FFL_GELU, name, z, got);
+}
+
+static void sweep(ffl_activation activation)
 {
     enum { CHUNK = 4096, STRIDE = 1999 };
     static float z[CHUNK], got[CHUNK];
@@ -198,16 +204,26 @@ Test(simd, gelu_is_exact_over_all_floats)
             z[n] = isfinite(float_of(bits)) ? float_of(bits) : 1.0f;
         }
         for (size_t i = 0; i < n; i++)
-            check_gelu("device", z[i], ffl_gelu_device(z[i]));
+            check_act(activation, "device", z[i], ffl_activate_device(activation, z[i]));
         for (size_t s = 0; s < SETS; s++) {
             if (!ffl_machine_host()->isa[all[s]->isa])
                 continue;
             memcpy(got, z, n * sizeof *z);
-            all[s]->activate(FFL_GELU, got, n);
+            all[s]->activate(activation, got, n);
             for (size_t i = 0; i < n; i++)
-                check_gelu(all[s]->name, z[i], got[i]);
+                check_act(activation, all[s]->name, z[i], got[i]);
         }
     }
+}
+
+Test(simd, gelu_is_exact_over_all_floats)
+{
+    sweep(FFL_GELU);
+}
+
+Test(simd, gelu_tanh_is_its_own_function_over_all_floats)
+{
+    sweep(FFL_GELU_TANH);
 }
 
 Test(simd, activation_is_right_in_every_exponent_and_lane)
@@ -223,10 +239,11 @@ Test(simd, activation_is_right_in_every_exponent_and_lane)
             for (uint32_t i = 0; i < n; i++)
                 z[i] = float_of(top << 23 | (i * 0x1d3f7u & 0x7fffff));
             memcpy(got, z, n * sizeof *z);
-            all[s]->activate(FFL_GELU, got, n);
+            const ffl_activation form = top % 2 ? FFL_GELU : FFL_GELU_TANH;
+            all[s]->activate(form, got, n);
             for (size_t i = 0; i < n; i++)
                 if (isfinite(z[i]))
-                    check_gelu(all[s]->name, z[i], got[i]);
+                    check_act(form, all[s]->name, z[i], got[i]);
                 else if (isnan(z[i]))
                     cr_assert(isnan(got[i]));
             memcpy(got, z, n * sizeof *z);
@@ -235,12 +252,14 @@ Test(simd, activation_is_right_in_every_exponent_and_lane)
                 cr_assert(got[i] == ffl_relu(z[i]), "%s: relu(%g) = %g", all[s]->name, (double)z[i],
                           (double)got[i]);
         }
-        float special[] = {0.0f, -0.0f, NAN, INFINITY, -20.0f, 20.0f};
-        all[s]->activate(FFL_GELU, special, 6);
-        cr_assert(special[0] == 0 && !signbit(special[0]));
-        cr_assert(special[1] == 0 && signbit(special[1]));
-        cr_assert(isnan(special[2]));
-        cr_assert(special[3] == INFINITY && special[4] == 0.0f && special[5] == 20.0f);
+        for (int tanh = 0; tanh < 2; tanh++) {
+            float special[] = {0.0f, -0.0f, NAN, INFINITY, -20.0f, 20.0f};
+            all[s]->activate(tanh ? FFL_GELU_TANH : FFL_GELU, special, 6);
+            cr_assert(special[0] == 0 && !signbit(special[0]));
+            cr_assert(special[1] == 0 && signbit(special[1]));
+            cr_assert(isnan(special[2]));
+            cr_assert(special[3] == INFINITY && special[4] == 0.0f && special[5] == 20.0f);
+        }
     }
     fenced_free(fence);
 }
@@ -252,6 +271,7 @@ Test(simd, device_gelu_keeps_zeros_and_nan)
     cr_assert(ffl_gelu_device(-0.0f) == 0 && signbit(ffl_gelu_device(-0.0f)));
     cr_assert(isnan(ffl_gelu_device(NAN)));
     cr_assert(ffl_gelu_device(INFINITY) == INFINITY && ffl_gelu_device(-INFINITY) == 0);
+    cr_assert(isnan(ffl_gelu_tanh_device(NAN)) && signbit(ffl_gelu_tanh_device(-0.0f)));
     cr_assert(ffl_activate_device(FFL_RELU, -1.0f) == 0 && ffl_activate_device(FFL_RELU, 2.0f) == 2);
 }
 

@@ -16,11 +16,16 @@ typedef struct shape_row {
 
 /* One token, odd counts, every vector remainder below 16 over the widths, padding and offsets by the seed. */
 static const shape_row rows[] = {
-    {"random", 1, 0, 1, 1, 1, 1, FFL_GELU, 1},        {"random", 1, 3, 15, 33, 17, 7, FFL_GELU, 89},
-    {"exact", 3, 4, 31, 50, 35, 5, FFL_RELU, 150},    {"ties", 2, 5, 63, 100, 100, 13, FFL_GELU, 211},
-    {"exact", 1, 6, 127, 767, 769, 3, FFL_GELU, 318}, {"random", 5, 2, 17, 24, 40, 33, FFL_RELU, 405},
-    {"special", 1, 5, 9, 71, 28, 16, FFL_GELU, 511},  {"random", 1, 7, 255, 769, 45, 2, FFL_GELU, 620},
-    {"exact", 64, 1, 100, 94, 15, 17, FFL_GELU, 723}, {"random", 1, 11, 64, 38, 30, 4, FFL_RELU, 804},
+    {"random", 1, 0, 1, 1, 1, 1, FFL_GELU, 1},
+    {"random", 1, 3, 15, 33, 17, 7, FFL_GELU, 89},
+    {"exact", 3, 4, 31, 50, 35, 5, FFL_RELU, 150},
+    {"ties", 2, 5, 63, 100, 100, 13, FFL_GELU_TANH, 211},
+    {"exact", 1, 6, 127, 767, 769, 3, FFL_GELU, 318},
+    {"random", 5, 2, 17, 24, 40, 33, FFL_RELU, 405},
+    {"special", 1, 5, 9, 71, 28, 16, FFL_GELU, 511},
+    {"random", 1, 7, 255, 769, 45, 2, FFL_GELU_TANH, 620},
+    {"exact", 64, 1, 100, 94, 15, 17, FFL_GELU_TANH, 723},
+    {"random", 1, 11, 64, 38, 30, 4, FFL_RELU, 804},
 };
 
 static void try_shape(const ffl_variant *variant, const shape_row *row)

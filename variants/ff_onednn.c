@@ -108,6 +108,9 @@ static void release(ffl_plan *plan)
 static ffl_status describe(state *s, const ffl_layer *l, bool in, size_t tokens,
                            const dnnl_memory_desc_t *layout, product *p, dnnl_primitive_desc_t *description)
 {
+    static const dnnl_alg_kind_t eltwise[] = {[FFL_GELU] = dnnl_eltwise_gelu_erf,
+                                              [FFL_RELU] = dnnl_eltwise_relu,
+                                              [FFL_GELU_TANH] = dnnl_eltwise_gelu_tanh};
     const functions *f = &s->f;
     const dnnl_dim_t m = (dnnl_dim_t)tokens, k = (dnnl_dim_t)(in ? l->width_in : l->neurons);
     const dnnl_dim_t n = (dnnl_dim_t)(in ? l->neurons : l->width_out);
@@ -124,8 +127,7 @@ static ffl_status describe(state *s, const ffl_layer *l, bool in, size_t tokens,
     if (status == dnnl_success && in) {
         status = f->post_ops_create(&after);
         if (status == dnnl_success)
-            status = f->post_ops_append_eltwise(
-                after, 1.0f, l->activation == FFL_RELU ? dnnl_eltwise_relu : dnnl_eltwise_gelu_erf, 0, 0);
+            status = f->post_ops_append_eltwise(after, 1.0f, eltwise[l->activation], 0, 0);
         if (status == dnnl_success)
             status = f->primitive_attr_set_post_ops(attributes, after);
     }

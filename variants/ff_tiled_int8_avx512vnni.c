@@ -116,7 +116,7 @@ static inline __m512 act(ffl_activation activation, __m512 z)
     static const float terms[] = {-1.33325266e-05f, 0.000315561163f, -0.00307746185f, 0.0154968789f,
                                   -0.0396261886f,   0.0327552445f,   0.0460604914f,   0.00645702379f,
                                   -0.399737477f,    0.500016272f};
-    if (activation == FFL_RELU)
+    if (activation != FFL_GELU)
         return ffl_act_avx512(activation, z);
     const __m512 a = _mm512_min_ps(_mm512_abs_ps(z), _mm512_set1_ps(4.1f));
     __m512 q = _mm512_set1_ps(terms[0]);

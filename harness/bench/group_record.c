@@ -9,11 +9,6 @@ static const char *cache_name(const ffl_group *group)
     return group->cold ? "weights-cold" : "hot";
 }
 
-static const char *activation_name(const ffl_layer *layer)
-{
-    return layer->activation == FFL_RELU ? "relu" : "gelu";
-}
-
 static size_t depth_of(const ffl_layer *tree)
 {
     return tree->levels - 1;
@@ -23,9 +18,9 @@ static void group_name(const ffl_group *g, char *out, size_t size)
 {
     const ffl_layer *tree = &g->tree;
     snprintf(out, size, "%zux%zu/width:%zu:%zu/%s/batch:%zu/%s/%s/%s/threads:%d/seed:%llu%s", tree->trees,
-             depth_of(tree), tree->width_in, tree->width_out, activation_name(tree), g->batch, g->routing,
-             cache_name(g), ffl_type_name(g->clazz), g->threads, (unsigned long long)g->seed,
-             g->full ? "/full" : "");
+             depth_of(tree), tree->width_in, tree->width_out, ffl_activation_names[tree->activation],
+             g->batch, g->routing, cache_name(g), ffl_type_name(g->clazz), g->threads,
+             (unsigned long long)g->seed, g->full ? "/full" : "");
 }
 
 void ffl_group_row_name(const ffl_group *group, const ffl_group_row *row, char *out, size_t size)
@@ -58,7 +53,7 @@ static void fill_case(const ffl_group *g, const ffl_layer *shape, ffl_record *ou
     out->neurons = (int64_t)shape->neurons;
     out->width_in = (int64_t)shape->width_in;
     out->width_out = (int64_t)shape->width_out;
-    snprintf(out->activation, sizeof out->activation, "%s", activation_name(shape));
+    snprintf(out->activation, sizeof out->activation, "%s", ffl_activation_names[shape->activation]);
     snprintf(out->routing, sizeof out->routing, "%s", g->routing);
     snprintf(out->cache, sizeof out->cache, "%s", cache_name(g));
     snprintf(out->cpus, sizeof out->cpus, "%s", g->cpus);
@@ -83,6 +78,6 @@ void ffl_group_record(const ffl_group *g, const ffl_group_row *row, ffl_record *
              "./fflab bench -v %s --tree %zux%zu%s --width %zu --width-out %zu --activation %s --batch %zu "
              "--routing %s --cache %s --threads %d --seed %llu%s",
              row->variant->name, tree->trees, depth_of(tree), neurons, tree->width_in, tree->width_out,
-             activation_name(tree), g->batch, g->routing, cache_name(g), g->threads,
+             ffl_activation_names[tree->activation], g->batch, g->routing, cache_name(g), g->threads,
              (unsigned long long)g->seed, g->words);
 }

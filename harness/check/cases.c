@@ -187,7 +187,7 @@ void ffl_case_words(const ffl_check_case *item, int threads, char *out, size_t s
     else if (!is_real(item->fixture))
         snprintf(out + strlen(out), size - strlen(out), " --neurons %s", shape);
     snprintf(out + strlen(out), size - strlen(out), "%s --batch %zu --activation %s --threads %d --seed %llu",
-             widths, item->batch, s->activation == FFL_RELU ? "relu" : "gelu", threads,
+             widths, item->batch, ffl_activation_names[s->activation], threads,
              (unsigned long long)item->seed);
 }
 

@@ -51,7 +51,7 @@ static ffl_status shape_of(ffl_operation operation, const size_t *choice, ffl_la
     else
         FFL_TRY(ffl_layer_fff(width, width_out, trees[choice[SHAPE]][0],
                               ffl_levels_from_depth(trees[choice[SHAPE]][1]), shape));
-    shape->activation = choice[ACTIVATION] ? FFL_RELU : FFL_GELU;
+    shape->activation = (ffl_activation)choice[ACTIVATION];
     return FFL_OK;
 }
 
@@ -93,7 +93,7 @@ static ffl_status add_design(ffl_operation operation, uint64_t seed, ffl_case_li
                    [WIDTH] = COUNT(widths),
                    [WIDTH_OUT] = COUNT(widths_out),
                    [BATCH] = tree ? COUNT(tree_batches) : COUNT(dense_batches),
-                   [ACTIVATION] = 2,
+                   [ACTIVATION] = FFL_GELU_TANH + 1,
                    [THREADS] = 2,
                    [BIAS] = 2,
                    [PADDING_X] = 4,

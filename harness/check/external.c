@@ -15,8 +15,6 @@ typedef struct external {
     ffl_contract contract;
 } external;
 
-static const char *const activations[] = {[FFL_GELU] = "gelu", [FFL_RELU] = "relu", NULL};
-
 /*
  * What a kernel of that type usually does: everything it stores is of the type, sums are float. Whoever keeps
  * more gets a bound wider than needed, never a narrower one.
@@ -51,7 +49,7 @@ ffl_status ffl_external_validate(const ffl_options *options)
                 FFL_BAD_INPUT,
                 "%s belongs to --result Y.npy; to check variants on a file use --fixture real:FILE",
                 ffl_option_name(need_result[i]));
-    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, activations, FFL_GELU, &activation));
+    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, ffl_activation_names, FFL_GELU, &activation));
     return read_contract(options, &contract);
 }
 
@@ -62,7 +60,7 @@ static ffl_status read_layer(const ffl_options *options, ffl_weights *out)
     size_t activation;
     ffl_tree_list trees = {.count = 0};
     const char *path = options->value[FFL_OPT_WEIGHTS];
-    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, activations, FFL_GELU, &activation));
+    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, ffl_activation_names, FFL_GELU, &activation));
     request.activation = (ffl_activation)activation;
     if (ffl_option_given(options, FFL_OPT_TREE)) {
         FFL_TRY(ffl_option_trees(options, "", &trees));

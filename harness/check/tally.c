@@ -160,7 +160,7 @@ static void describe_case(const ffl_variant *v, const ffl_check_case *item, ffl_
     record->neurons = (int64_t)s->neurons;
     record->width_in = (int64_t)s->width_in;
     record->width_out = (int64_t)s->width_out;
-    SET(activation, "%s", s->activation == FFL_RELU ? "relu" : "gelu");
+    SET(activation, "%s", ffl_activation_names[s->activation]);
     SET(fixture, "%s", item->fixture);
     record->batch = record->tokens = (int64_t)item->batch;
     record->threads = v->threaded ? item->threads : 1;

@@ -146,7 +146,6 @@ static ffl_status read_dense(const ffl_options *options, const preset *from, ffl
 
 ffl_status ffl_shapes_from_options(const ffl_options *options, ffl_shape_list *out)
 {
-    static const char *const activations[] = {[FFL_GELU] = "gelu", [FFL_RELU] = "relu", NULL};
     enum { WIDTH_MAX = 1 << 20 };
     preset from;
     size_t width_in, width_out, activation;
@@ -155,7 +154,7 @@ ffl_status ffl_shapes_from_options(const ffl_options *options, ffl_shape_list *o
     FFL_TRY(find_preset(options, &from));
     FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH, 1, WIDTH_MAX, from.width, &width_in));
     FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH_OUT, 1, WIDTH_MAX, width_in, &width_out));
-    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, activations, FFL_GELU, &activation));
+    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, ffl_activation_names, FFL_GELU, &activation));
     FFL_TRY(ffl_option_trees(options, from.tree, &trees));
     FFL_TRY(read_dense(options, &from, &dense));
     *out = (ffl_shape_list){.count = trees.count};

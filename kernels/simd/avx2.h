@@ -86,6 +86,19 @@ static inline void ffl_rows_avx2(const float *g, const float *const *w, size_t c
     }
 }
 
+/* exp(r), |r| <= ln2/2, times 2^n: n goes straight into the exponent field. */
+static inline __m256 ffl_exp_terms_avx2(__m256 r, __m256 n)
+{
+    __m256 e = _mm256_fmadd_ps(_mm256_set1_ps(FFL_GELU_E4), r, _mm256_set1_ps(FFL_GELU_E3));
+    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(FFL_GELU_E2));
+    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(FFL_GELU_E1));
+    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(FFL_GELU_E0));
+    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
+    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
+    const __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(e), power));
+}
+
 /* Exact GELU on 8 values: algorithm and accuracy as ffl_gelu_avx512 (avx512.h). */
 static inline __m256 ffl_gelu_avx2(__m256 z)
 {
@@ -108,23 +121,35 @@ static inline __m256 ffl_gelu_avx2(__m256 z)
         _mm256_fmadd_ps(n, _mm256_set1_ps(FFL_GELU_MINUS_LN2), _mm256_mul_ps(square, _mm256_set1_ps(-0.5f)));
     r = _mm256_fmadd_ps(n, _mm256_set1_ps(FFL_GELU_MINUS_LN2_LOW), r);
     r = _mm256_fmadd_ps(low, _mm256_set1_ps(-0.5f), r);
-    __m256 e = _mm256_fmadd_ps(_mm256_set1_ps(FFL_GELU_E4), r, _mm256_set1_ps(FFL_GELU_E3));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(FFL_GELU_E2));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(FFL_GELU_E1));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(FFL_GELU_E0));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
-    /* 2^n goes straight into the exponent field: below 13.1 it stays normal; beyond, the result is masked. */
-    const __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
-    e = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(e), power));
-    e = _mm256_and_ps(e, _mm256_cmp_ps(a, _mm256_set1_ps(13.1f), _CMP_LT_OQ));
+    /* Below 13.1 it stays normal; beyond, the result is masked. */
+    const __m256 e =
+        _mm256_and_ps(ffl_exp_terms_avx2(r, n), _mm256_cmp_ps(a, _mm256_set1_ps(13.1f), _CMP_LT_OQ));
     const __m256 relu = _mm256_max_ps(_mm256_set1_ps(-0.0f), z);
     return _mm256_fnmadd_ps(_mm256_div_ps(_mm256_mul_ps(a, p), q), e, relu);
 }
 
+/* The tanh form: as ffl_gelu_tanh_avx512. */
+static inline __m256 ffl_gelu_tanh_avx2(__m256 z)
+{
+    const __m256 magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), z);
+    const __m256 a = _mm256_min_ps(magnitude, _mm256_set1_ps(16.0f));
+    const __m256 t = _mm256_mul_ps(
+        a, _mm256_fmadd_ps(_mm256_mul_ps(a, a), _mm256_set1_ps(FFL_GELU_T3), _mm256_set1_ps(FFL_GELU_T1)));
+    const __m256 n = _mm256_round_ps(_mm256_mul_ps(t, _mm256_set1_ps(FFL_GELU_MINUS_LOG2E)),
+                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_fmsub_ps(n, _mm256_set1_ps(FFL_GELU_MINUS_LN2), t);
+    r = _mm256_fmadd_ps(n, _mm256_set1_ps(FFL_GELU_MINUS_LN2_LOW), r);
+    const __m256 e =
+        _mm256_and_ps(ffl_exp_terms_avx2(r, n), _mm256_cmp_ps(t, _mm256_set1_ps(80.0f), _CMP_LT_OQ));
+    const __m256 relu = _mm256_max_ps(_mm256_set1_ps(-0.0f), z);
+    return _mm256_fnmadd_ps(a, _mm256_div_ps(e, _mm256_add_ps(e, _mm256_set1_ps(1.0f))), relu);
+}
+
 static inline __m256 ffl_act_avx2(ffl_activation activation, __m256 z)
 {
-    return activation == FFL_RELU ? _mm256_max_ps(z, _mm256_setzero_ps()) : ffl_gelu_avx2(z);
+    if (activation == FFL_GELU)
+        return ffl_gelu_avx2(z);
+    return activation == FFL_RELU ? _mm256_max_ps(z, _mm256_setzero_ps()) : ffl_gelu_tanh_avx2(z);
 }
 
 /* z[i] = act(z[i]) */

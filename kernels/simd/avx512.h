@@ -78,6 +78,17 @@ static inline void ffl_rows_avx512(const float *g, const float *const *w, size_t
     }
 }
 
+/* exp(r), |r| <= ln2/2 */
+static inline __m512 ffl_exp_terms_avx512(__m512 r)
+{
+    __m512 e = _mm512_fmadd_ps(_mm512_set1_ps(FFL_GELU_E4), r, _mm512_set1_ps(FFL_GELU_E3));
+    e = _mm512_fmadd_ps(e, r, _mm512_set1_ps(FFL_GELU_E2));
+    e = _mm512_fmadd_ps(e, r, _mm512_set1_ps(FFL_GELU_E1));
+    e = _mm512_fmadd_ps(e, r, _mm512_set1_ps(FFL_GELU_E0));
+    e = _mm512_fmadd_ps(e, r, _mm512_set1_ps(1.0f));
+    return _mm512_fmadd_ps(e, r, _mm512_set1_ps(1.0f));
+}
+
 /*
  * Exact GELU, max(z, 0) - |z|·Q(|z|), on 16 values; the terms: fit_gelu.py. Within 4u·|z| of the exact value
  * for every finite z (plus half the smallest denormal), within a few u of the result itself down to z =
@@ -105,23 +116,36 @@ static inline __m512 ffl_gelu_avx512(__m512 z)
         _mm512_fmadd_ps(n, _mm512_set1_ps(FFL_GELU_MINUS_LN2), _mm512_mul_ps(square, _mm512_set1_ps(-0.5f)));
     r = _mm512_fmadd_ps(n, _mm512_set1_ps(FFL_GELU_MINUS_LN2_LOW), r);
     r = _mm512_fmadd_ps(low, _mm512_set1_ps(-0.5f), r);
-    __m512 e = _mm512_fmadd_ps(_mm512_set1_ps(FFL_GELU_E4), r, _mm512_set1_ps(FFL_GELU_E3));
-    e = _mm512_fmadd_ps(e, r, _mm512_set1_ps(FFL_GELU_E2));
-    e = _mm512_fmadd_ps(e, r, _mm512_set1_ps(FFL_GELU_E1));
-    e = _mm512_fmadd_ps(e, r, _mm512_set1_ps(FFL_GELU_E0));
-    e = _mm512_fmadd_ps(e, r, _mm512_set1_ps(1.0f));
-    e = _mm512_fmadd_ps(e, r, _mm512_set1_ps(1.0f));
     /* Beyond 13.1 the tail would be denormal: zero. */
-    e = _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(a, _mm512_set1_ps(13.1f), _CMP_LT_OQ), e, n);
+    const __m512 e = _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(a, _mm512_set1_ps(13.1f), _CMP_LT_OQ),
+                                            ffl_exp_terms_avx512(r), n);
     /* The order of max's operands keeps -0 and NaN. */
     const __m512 relu = _mm512_max_ps(_mm512_set1_ps(-0.0f), z);
     return _mm512_fnmadd_ps(_mm512_div_ps(_mm512_mul_ps(a, p), q), e, relu);
 }
 
+/* The tanh form, max(z, 0) - |z|/(1 + exp(t)), t = |z|·(T1 + T3·z²): zeros, NaN and accuracy as above. */
+static inline __m512 ffl_gelu_tanh_avx512(__m512 z)
+{
+    const __m512 a = _mm512_min_ps(_mm512_abs_ps(z), _mm512_set1_ps(16.0f));
+    const __m512 t = _mm512_mul_ps(
+        a, _mm512_fmadd_ps(_mm512_mul_ps(a, a), _mm512_set1_ps(FFL_GELU_T3), _mm512_set1_ps(FFL_GELU_T1)));
+    const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(t, _mm512_set1_ps(FFL_GELU_MINUS_LOG2E)),
+                                          _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 r = _mm512_fmsub_ps(n, _mm512_set1_ps(FFL_GELU_MINUS_LN2), t);
+    r = _mm512_fmadd_ps(n, _mm512_set1_ps(FFL_GELU_MINUS_LN2_LOW), r);
+    const __m512 e = _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(t, _mm512_set1_ps(80.0f), _CMP_LT_OQ),
+                                            ffl_exp_terms_avx512(r), n);
+    const __m512 relu = _mm512_max_ps(_mm512_set1_ps(-0.0f), z);
+    return _mm512_fnmadd_ps(a, _mm512_div_ps(e, _mm512_add_ps(e, _mm512_set1_ps(1.0f))), relu);
+}
+
 static inline __m512 ffl_act_avx512(ffl_activation activation, __m512 z)
 {
+    if (activation == FFL_GELU)
+        return ffl_gelu_avx512(z);
     /* max returns its second operand for NaN: relu(NaN) = 0, as z > 0 ? z : 0 has it. */
-    return activation == FFL_RELU ? _mm512_max_ps(z, _mm512_setzero_ps()) : ffl_gelu_avx512(z);
+    return activation == FFL_RELU ? _mm512_max_ps(z, _mm512_setzero_ps()) : ffl_gelu_tanh_avx512(z);
 }
 
 /* z[i] = act(z[i]) */

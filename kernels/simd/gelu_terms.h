@@ -26,4 +26,9 @@
 #define FFL_GELU_MINUS_LN2 (-0x1.62e43p-1f)         /* -0.693147182 */
 #define FFL_GELU_MINUS_LN2_LOW 0x1.05c61p-29f       /* 1.90465421e-09 */
 
+/* The tanh form, z/(1 + exp(-t)), t = z*(T1 + T3*z*z): 2*sqrt(2/pi) and 0.044715 times that. */
+#define FFL_GELU_T1 0x1.988454p+0f             /* 1.59576917 */
+#define FFL_GELU_T3 0x1.2444f2p-4f             /* 0.0713548139 */
+#define FFL_GELU_MINUS_LOG2E (-0x1.715476p+0f) /* -1.44269502 */
+
 #endif
