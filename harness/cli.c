@@ -49,6 +49,7 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_POSITIONS] = {"--positions", "N", "the longest sequence that seeded weights take"},
     [FFL_OPT_TOKENS] = {"--tokens", "IDS.npy", "token ids, int [batch, seq] (default: seeded, Zipf)"},
     [FFL_OPT_MASK] = {"--mask", "M.npy", "1: a token, 0: padding; int [batch, seq]"},
+    [FFL_OPT_TOKEN_TYPES] = {"--token-types", "T.npy", "types of the tokens, int [batch, seq] (default: 0)"},
     [FFL_OPT_DUMP] = {"--dump", "DIR", "write what the one selected variant computed, as .npy files"},
     [FFL_OPT_TRACE] = {"--trace", "FILE.json", "a timeline of one pass per variant, in Chrome's trace format"},
     [FFL_OPT_LAYERS] = {"--layers", NULL, "a table per variant: times, rates and routing of every layer"},

@@ -62,6 +62,7 @@ typedef enum ffl_option {
     FFL_OPT_POSITIONS,
     FFL_OPT_TOKENS,
     FFL_OPT_MASK,
+    FFL_OPT_TOKEN_TYPES,
     FFL_OPT_DUMP,
     FFL_OPT_TRACE,
     FFL_OPT_LAYERS,

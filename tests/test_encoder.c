@@ -11,9 +11,23 @@ static char folder[512];
 typedef struct scene {
     ffl_encoder_weights weights;
     ffl_encoder_input input;
-    int32_t ids[512];
+    int32_t ids[512], types[512];
     unsigned char mask[512];
 } scene;
+
+/* Where the fixture has any. */
+static void read_types(const char *name, scene *s)
+{
+    const char *path = files_fixture(name, "token_types.npy");
+    ffl_npy types;
+    if (access(path, F_OK) != 0)
+        return;
+    cr_assert_eq(ffl_npy_read_as(path, "types", FFL_NPY_I64, 2, &types), FFL_OK, "%s", ffl_error());
+    for (size_t i = 0; i < types.count; i++)
+        s->types[i] = (int32_t)((int64_t *)types.data)[i];
+    s->input.types = s->types;
+    ffl_npy_free(&types);
+}
 
 static void read_fixture(const char *name, bool masked, scene *s)
 {
@@ -32,6 +46,7 @@ static void read_fixture(const char *name, bool masked, scene *s)
         ffl_npy_free(&mask);
     }
     ffl_npy_free(&ids);
+    read_types(name, s);
     cr_assert_eq(ffl_encoder_input_check(&s->weights.config, &s->input), FFL_OK, "%s", ffl_error());
 }
 
@@ -190,7 +205,7 @@ Test(encoder, sequences_stand_alone)
     }
     cr_assert_eq(ffl_encoder_new(&w, variant("fff_naive"), 2, 40, 2, &e), FFL_BAD_INPUT, "one thread only");
     cr_assert_eq(ffl_encoder_new(&w, variant("fff_naive"), 2, 40, 1, &e), FFL_OK, "%s", ffl_error());
-    const ffl_encoder_input alone = {1, 20, ids, NULL}, padded = {2, 40, ids, mask};
+    const ffl_encoder_input alone = {1, 20, ids, NULL, NULL}, padded = {2, 40, ids, mask, NULL};
     cr_assert_eq(ffl_encoder_run(e, &alone, true), FFL_OK);
     memcpy(first, ffl_encoder_state(e), sizeof first);
     cr_assert_eq(ffl_encoder_run(e, &padded, true), FFL_OK);
@@ -211,17 +226,45 @@ Test(encoder, inputs_are_refused_by_name)
     const struct {
         ffl_encoder_input input;
         const char *message;
-    } bad[] = {{{0, 4, ids, NULL}, "nothing to do"},
-               {{1, 0, ids, NULL}, "nothing to do"},
-               {{1, 513, ids, NULL}, "takes 512"},
-               {{2, 4, ids, mask}, "sequence 1 is nothing but padding"}};
+    } bad[] = {{{0, 4, ids, NULL, NULL}, "nothing to do"},
+               {{1, 0, ids, NULL, NULL}, "nothing to do"},
+               {{1, 513, ids, NULL, NULL}, "takes 512"},
+               {{2, 4, ids, mask, NULL}, "sequence 1 is nothing but padding"},
+               {{2, 4, ids, NULL, ids}, "sequence 0, position 2: token type 2; the model has 2"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cr_assert_eq(ffl_encoder_input_check(&c, &bad[i].input), FFL_BAD_INPUT);
         cr_assert(strstr(ffl_error(), bad[i].message), "%s", ffl_error());
     }
     ids[6] = 30522;
-    cr_assert_eq(ffl_encoder_input_check(&c, &(ffl_encoder_input){2, 4, ids, NULL}), FFL_BAD_INPUT);
+    cr_assert_eq(ffl_encoder_input_check(&c, &(ffl_encoder_input){2, 4, ids, NULL, NULL}), FFL_BAD_INPUT);
     cr_assert(strstr(ffl_error(), "sequence 1, position 2: token id 30522"), "%s", ffl_error());
     ids[6] = -1;
-    cr_assert_eq(ffl_encoder_input_check(&c, &(ffl_encoder_input){2, 4, ids, NULL}), FFL_BAD_INPUT);
+    cr_assert_eq(ffl_encoder_input_check(&c, &(ffl_encoder_input){2, 4, ids, NULL, NULL}), FFL_BAD_INPUT);
+    const int32_t one[1] = {1};
+    cr_assert(ffl_encoder_preset("distilbert", &c));
+    cr_assert_eq(ffl_encoder_input_check(&c, &(ffl_encoder_input){1, 1, one, NULL, one}), FFL_BAD_INPUT);
+    cr_assert(strstr(ffl_error(), "token type 1; the model has 0"), "%s", ffl_error());
+}
+
+/* One narrow layer of each, all its neurons, few words. */
+Test(encoder, every_preset_runs)
+{
+    int32_t ids[6] = {5, 4, 3, 2, 1, 6};
+    for (size_t p = 0; p < ffl_encoder_preset_count(); p++) {
+        ffl_encoder_config c;
+        ffl_encoder_weights w;
+        ffl_encoder *e;
+        cr_assert(ffl_encoder_preset(ffl_encoder_preset_name(p), &c));
+        c.layers = 1, c.vocabulary = 50;
+        c.embedding_width = c.embedding_width == c.width ? 96 : 16;
+        c.width = 96;
+        cr_assert_eq(ffl_encoder_weights_seeded(&c, 1, &w), FFL_OK, "%s", ffl_error());
+        const ffl_variant *v = variant(c.operation == FFL_FFF ? "fff_naive" : "ff_naive");
+        cr_assert_eq(ffl_encoder_new(&w, v, 2, 3, 1, &e), FFL_OK, "%s", ffl_error());
+        cr_assert_eq(ffl_encoder_run(e, &(ffl_encoder_input){2, 3, ids, NULL, NULL}, true), FFL_OK);
+        for (size_t i = 0; i < 6 * c.width; i++)
+            cr_assert(isfinite(ffl_encoder_state(e)[i]), "%s", ffl_encoder_preset_name(p));
+        ffl_encoder_free(e);
+        ffl_encoder_weights_free(&w);
+    }
 }

@@ -21,8 +21,8 @@ static int encoder(const char *arguments)
     char line[2048];
     const char *folder = files_folder();
     snprintf(line, sizeof line,
-             "cd %s && \"$FFLAB\" encoder %s --out %s_results; code=$?; rm -rf %s_results; exit $code", folder,
-             arguments, folder, folder);
+             "cd %s && \"$FFLAB\" encoder %s --out %s_results; code=$?; rm -rf %s_results; exit $code",
+             folder, arguments, folder, folder);
     run_shell(line, &result);
     return result.exit_code;
 }
@@ -159,6 +159,43 @@ Test(encoder_command, what_is_wrong_is_found)
     files_remove();
 }
 
+static void write_arrays(void)
+{
+    static const int32_t zeros[18];
+    static const float floats[18];
+    const size_t batch[] = {2, 9}, none[] = {0, 9}, flat[] = {18}, wide[] = {2, 8};
+    cr_assert_eq(ffl_npy_write(files_path("empty.npy"), FFL_NPY_I32, 2, none, zeros), FFL_OK);
+    cr_assert_eq(ffl_npy_write(files_path("float.npy"), FFL_NPY_F32, 2, batch, floats), FFL_OK);
+    cr_assert_eq(ffl_npy_write(files_path("flat.npy"), FFL_NPY_I32, 1, flat, zeros), FFL_OK);
+    cr_assert_eq(ffl_npy_write(files_path("wide.npy"), FFL_NPY_I32, 2, wide, zeros), FFL_OK);
+    cr_assert_eq(ffl_npy_write(files_path("short.npy"), FFL_NPY_I32, 2, batch, zeros), FFL_OK);
+    cr_assert_eq(truncate(files_path("short.npy"), 150), 0);
+}
+
+Test(encoder_command, token_types_and_a_custom_architecture)
+{
+    cr_assert_eq(encoder(BERT_IDS "--token-types \"$FFLAB_FIXTURES/encoder_bert/token_types.npy\" --mask "
+                                  "\"$FFLAB_FIXTURES/encoder_bert/mask.npy\" -v ff_naive --dump out"),
+                 0, "%s%s", result.out, result.err);
+    ffl_npy got = read_array(files_path("out/encoder.npy"), FFL_NPY_F32, 3);
+    ffl_npy want = read_array(files_fixture("encoder_bert", "encoder.npy"), FFL_NPY_F64, 3);
+    cr_assert(off(got.data, want.data, 9 * 24) <= 1e-5); /* the sequence without padding */
+    ffl_npy_free(&got), ffl_npy_free(&want);
+    cr_assert_eq(encoder(BERT_IDS "-v ff_naive --dump out"), 0);
+    got = read_array(files_path("out/encoder.npy"), FFL_NPY_F32, 3);
+    want = read_array(files_fixture("encoder_bert", "encoder.npy"), FFL_NPY_F64, 3);
+    cr_assert(off(got.data, want.data, 9 * 24) > 1e-2); /* all of type 0 */
+    ffl_npy_free(&got), ffl_npy_free(&want);
+    cr_assert_eq(encoder("--preset custom:layers=2,width=24,heads=3,tree=2x3,vocab=60,activation=gelu_tanh "
+                         "--seq 6 --batch 2 -v fff_naive"),
+                 0, "%s%s", result.out, result.err);
+    cr_assert(strstr(result.out, "2x3 neurons") && strstr(result.out, "PASSED"), "%s", result.out);
+    char line[1024];
+    snprintf(line, sizeof line, "rm -r '%s/out'", files_folder());
+    run_shell(line, &result);
+    files_remove();
+}
+
 Test(encoder_command, bad_input_is_one_line)
 {
     static const char *const bad[][2] = {
@@ -178,6 +215,20 @@ Test(encoder_command, bad_input_is_one_line)
         {BERT_IDS "--mask \"$FFLAB_FIXTURES/encoder_fff_h64_l3_d5_p2/arg_max.npy\"", "--mask"},
         {BERT_IDS "--mask \"$FFLAB_FIXTURES/encoder_bert/input_ids.npy\"",
          "expected 1 (a token) or 0 (padding)"},
+        {BERT "--tokens empty.npy", "0 sequences of 9 tokens: nothing to do"},
+        {BERT "--tokens float.npy", "--tokens float.npy: expected int32 or int64 of shape"},
+        {BERT "--tokens short.npy", "short.npy"},
+        {BERT_IDS "--mask float.npy", "--mask float.npy: expected int32 or int64 of shape"},
+        {BERT_IDS "--mask flat.npy", "--mask flat.npy: expected int32 or int64 of shape [batch, sequence]"},
+        {BERT_IDS "--token-types flat.npy", "--token-types flat.npy: expected int32 or int64 of shape"},
+        {BERT_IDS "--token-types wide.npy",
+         "--token-types wide.npy: [2, 8]; expected 2 sequences of 9 tokens"},
+        {BERT_IDS "--token-types \"$FFLAB_FIXTURES/encoder_bert/input_ids.npy\"", "the model has 2 types"},
+        {BERT_IDS "--token-types missing.npy", "--token-types missing.npy"},
+        {"--preset distilbert --batch 2 --seq 8 --token-types wide.npy", "the model has 0 types"},
+        {"--preset custom:layers=2,width=8", "--preset custom:layers=2,width=8: heads is missing"},
+        {"--preset custom:layers=2,width=8,heads=2,tree=1x3,positions=4 --seq 5",
+         "the position table takes 4"},
         {BERT_IDS "--dump out", "name the one to write with -v"},
         {BERT_IDS "-v ff_naive --dump /proc/nowhere", "--dump /proc/nowhere"},
         {BERT_IDS "-v fff_nowhere", "-v fff_nowhere"},
@@ -189,6 +240,7 @@ Test(encoder_command, bad_input_is_one_line)
                       "\"intermed_size\":3,\"embedding\":{\"vocab_size\":9,\"max_seq_length\":8},"
                       "\"attention\":{\"num_attention_heads\":3}}}";
     files_write("config.json", moe, strlen(moe));
+    write_arrays();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cr_assert_eq(encoder(bad[i][0]), 1, "%s: %s%s", bad[i][0], result.out, result.err);
         cr_assert(strstr(result.err, bad[i][1]), "%s: %s", bad[i][0], result.err);

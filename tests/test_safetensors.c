@@ -150,3 +150,31 @@ Test(safetensors, hostile_files_are_refused_with_the_reason)
     refused(path, "at most");
     files_remove();
 }
+
+/* Cut short between opening and use, where a mapping would end in SIGBUS; and while it is read. */
+Test(safetensors, a_file_that_shrinks_while_in_use_keeps_its_values)
+{
+    ffl_safetensors *file;
+    float values[1000] = {0};
+    static char header[] = "{" TENSOR("a", "F32", "[2000]", "0", "8000") "}";
+    static unsigned char bytes[8 + sizeof header - 1 + 8000];
+    const float one = 1;
+    bytes[0] = sizeof header - 1;
+    memcpy(bytes + 8, header, sizeof header - 1);
+    memcpy(bytes + sizeof bytes - sizeof one, &one, sizeof one);
+    const char *path = files_write("shrinks.safetensors", bytes, sizeof bytes);
+    cr_assert_eq(ffl_safetensors_open(path, &file), FFL_OK, "%s", ffl_error());
+    cr_assert_eq(truncate(path, 100), 0);
+    const ffl_tensor *a = ffl_safetensors_find(file, "a");
+    memcpy(values, a->data + 4000, sizeof values);
+    cr_assert(values[0] == 0 && values[999] == 1);
+    ffl_safetensors_close(file);
+    refused(path, "truncated: its data ends at byte 8000");
+    cr_assert_eq(truncate(path, 40), 0);
+    refused(path, "truncated: header of");
+    cr_assert_eq(truncate(path, 5), 0);
+    refused(path, "no safetensors file");
+    cr_assert_eq(truncate(path, 0), 0);
+    refused(path, "no safetensors file");
+    files_remove();
+}

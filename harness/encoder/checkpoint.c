@@ -216,7 +216,7 @@ ffl_status ffl_encoder_weights_load(const char *folder, ffl_encoder_weights *out
     ffl_checkpoint f = {.folder = folder, .weights = out};
     const ffl_status status = load_all(&f);
     free(f.slots);
-    if (status == FFL_OK) { /* the views need the mappings as long as the weights live */
+    if (status == FFL_OK) { /* the views need the files as long as the weights live */
         out->files = f.shards.files;
         out->file_count = f.shards.file_count;
         f.shards.files = NULL;

@@ -9,7 +9,7 @@
 #include "harness/encoder/shards.h"
 
 typedef enum ffl_slot_kind {
-    FFL_SLOT_VIEW = 0,   /* to: const float **, into the mapping where the tensor is f32 */
+    FFL_SLOT_VIEW = 0,   /* to: const float **, into the file as read where the tensor is f32 */
     FFL_SLOT_COPY,       /* to: float[rows][width] */
     FFL_SLOT_TRANSPOSED, /* to: float[width][rows] */
     FFL_SLOT_GROUPED, /* to: float[rows][width], rows from per-head groups of q, k, v to all q, all k, all v

@@ -311,16 +311,37 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option encoder_options[] = {
-    FFL_OPT_PRESET,    FFL_OPT_CONFIG,       FFL_OPT_CHECKPOINT,
-    FFL_OPT_POSITIONS, FFL_OPT_BATCH,        FFL_OPT_SEQ,
-    FFL_OPT_TOKENS,    FFL_OPT_MASK,         FFL_OPT_VARIANT,
-    FFL_OPT_EXCLUDE,   FFL_OPT_PLUGIN,       FFL_OPT_THREADS,
-    FFL_OPT_CPUS,      FFL_OPT_SEED,         FFL_OPT_DUMP,
-    FFL_OPT_TRACE,     FFL_OPT_LAYERS,       FFL_OPT_NEURONS,
-    FFL_OPT_FULL,      FFL_OPT_BUDGET,       FFL_OPT_OUT,
-    FFL_OPT_RESUME,    FFL_OPT_SHARD,        FFL_OPT_BEST,
-    FFL_OPT_JSON,      FFL_OPT_IN_PROCESS,   FFL_OPT_TIMEOUT,
-    FFL_OPT_PROBLEMS,  FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_PRESET,
+    FFL_OPT_CONFIG,
+    FFL_OPT_CHECKPOINT,
+    FFL_OPT_POSITIONS,
+    FFL_OPT_BATCH,
+    FFL_OPT_SEQ,
+    FFL_OPT_TOKENS,
+    FFL_OPT_MASK,
+    FFL_OPT_TOKEN_TYPES,
+    FFL_OPT_VARIANT,
+    FFL_OPT_EXCLUDE,
+    FFL_OPT_PLUGIN,
+    FFL_OPT_THREADS,
+    FFL_OPT_CPUS,
+    FFL_OPT_SEED,
+    FFL_OPT_DUMP,
+    FFL_OPT_TRACE,
+    FFL_OPT_LAYERS,
+    FFL_OPT_NEURONS,
+    FFL_OPT_FULL,
+    FFL_OPT_BUDGET,
+    FFL_OPT_OUT,
+    FFL_OPT_RESUME,
+    FFL_OPT_SHARD,
+    FFL_OPT_BEST,
+    FFL_OPT_JSON,
+    FFL_OPT_IN_PROCESS,
+    FFL_OPT_TIMEOUT,
+    FFL_OPT_PROBLEMS,
+    FFL_OPT_BLAS_LIBRARY,
+    FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT,
 };
 
@@ -328,20 +349,23 @@ const ffl_command ffl_command_encoder = {
     .name = "encoder",
     .summary = "whole encoder passes with each variant inside: speed, parts, agreement",
     .usage = "[--preset NAME | --config FILE | --checkpoint DIR] [OPTIONS]",
-    .help = "Runs the forward pass of an encoder with every selected variant as its feedforward layers: "
-            "UltraFastBERT,\n"
-            "crammedBERT, BERT, RoBERTa, DistilBERT or ALBERT; weights from a checkpoint, or seeded. "
-            "Everything but the\n"
-            "feedforward layers is the same in all passes. Each pass is verified, layer by layer from the "
-            "inputs of a\n"
-            "double-precision reference and end to end, and timed in turn with the pass of the fastest dense "
-            "variant.\n"
-            "How: harness/encoder/README.md. Presets: ultrafastbert-TxD (3072x0 … 1x11), crammedbert-3072,\n"
-            "crammedbert-4095, bert-base, bert-large, roberta-base, distilbert, albert-base.\n\n"
-            "Examples:\n"
-            "  fflab encoder --preset ultrafastbert-1x11 --batch 8 --seq 128\n"
-            "  fflab encoder --preset bert-base -v 'ff_blas3_*' --threads 2\n"
-            "  fflab encoder --checkpoint DIR --tokens ids.npy --mask mask.npy -v fff_naive --dump out\n",
+    .help =
+        "Runs the forward pass of an encoder with every selected variant as its feedforward layers: "
+        "UltraFastBERT,\n"
+        "crammedBERT, BERT, RoBERTa, DistilBERT or ALBERT; weights from a checkpoint, or seeded. "
+        "Everything but the\n"
+        "feedforward layers is the same in all passes. Each pass is verified, layer by layer from the "
+        "inputs of a\n"
+        "double-precision reference and end to end, and timed in turn with the pass of the fastest dense "
+        "variant.\n"
+        "How: harness/encoder/README.md. Presets: ultrafastbert-TxD (3072x0 … 1x11), crammedbert-3072,\n"
+        "crammedbert-4095, bert-base, bert-large, roberta-base, distilbert, albert-base; custom:layers=…, as "
+        "below.\n\n"
+        "Examples:\n"
+        "  fflab encoder --preset ultrafastbert-1x11 --batch 8 --seq 128\n"
+        "  fflab encoder --preset bert-base -v 'ff_blas3_*' --threads 2\n"
+        "  fflab encoder --preset custom:layers=4,width=256,heads=4,tree=1x7,vocab=1000,norm=post --seq 32\n"
+        "  fflab encoder --checkpoint DIR --tokens ids.npy --mask mask.npy -v fff_naive --dump out\n",
     .options = encoder_options,
     .validate = validate,
     .run = run,

@@ -78,10 +78,10 @@ static const preset presets[] = {
      {POST_NORM, .family = FFL_DISTILBERT, .layers = 6, .width = 768, .heads = 12, .embedding_width = 768,
       .neurons = 3072, .positions = FFL_LEARNED, .position_rows = 512, .vocabulary = 30522}},
     {"albert-base",
-     "12 layers that share one layer's weights, embedding of width 128",
-     {POST_NORM, .family = FFL_ALBERT, .layers = 12, .shared_layers = true, .width = 768, .heads = 12,
-      .embedding_width = 128, .neurons = 3072, .positions = FFL_LEARNED, .position_rows = 512,
-      .vocabulary = 30000, .token_types = 2}},
+     "12 layers that share one layer's weights, embedding of width 128, tanh GELU (version 2)",
+     {POST_NORM, .family = FFL_ALBERT, .activation = FFL_GELU_TANH, .layers = 12, .shared_layers = true,
+      .width = 768, .heads = 12, .embedding_width = 128, .neurons = 3072, .positions = FFL_LEARNED,
+      .position_rows = 512, .vocabulary = 30000, .token_types = 2}},
 };
 
 size_t ffl_encoder_preset_count(void)
@@ -164,6 +164,11 @@ ffl_layer ffl_encoder_layer_shape(const ffl_encoder_config *config)
     ffl_layer shape = {0};
     read_shape(config, &shape);
     return shape;
+}
+
+ffl_activation ffl_encoder_head_activation(const ffl_encoder_config *config)
+{
+    return config->family == FFL_ROBERTA ? FFL_GELU : config->activation;
 }
 
 size_t ffl_encoder_longest(const ffl_encoder_config *config)

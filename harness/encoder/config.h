@@ -62,6 +62,13 @@ const char *ffl_encoder_preset_summary(size_t i); /* one line */
 /* False when no preset has that name. */
 bool ffl_encoder_preset(const char *name, ffl_encoder_config *out);
 
+/*
+ * An architecture in one word: "layers=4,width=256,heads=4,tree=1x7,norm=post". Of crammedBERT's form with
+ * norm=pre (the default), of BERT's with norm=post. layers, width, heads and one of neurons and tree must be
+ * there; vocab, positions, types, embedding (its width), activation may be. FFL_BAD_INPUT names the part.
+ */
+ffl_status ffl_encoder_custom(const char *text, ffl_encoder_config *out);
+
 /* Reads config.json: crammedBERT's ("arch"), or that of BERT, RoBERTa, DistilBERT or ALBERT ("model_type").
  */
 ffl_status ffl_encoder_config_read(const char *path, ffl_encoder_config *out);
@@ -71,6 +78,9 @@ ffl_status ffl_encoder_config_check(const ffl_encoder_config *config);
 
 /* The feedforward layer's shape; config must have passed the check. */
 ffl_layer ffl_encoder_layer_shape(const ffl_encoder_config *config);
+
+/* Of the head's transform: the layers', but RoBERTa's is always the exact GELU. */
+ffl_activation ffl_encoder_head_activation(const ffl_encoder_config *config);
 
 /* Longest sequence that the position table takes. */
 size_t ffl_encoder_longest(const ffl_encoder_config *config);

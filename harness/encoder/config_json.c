@@ -92,16 +92,27 @@ static ffl_status read_eps(const place *at, const char *key, double *out)
 
 static ffl_status read_activation(const place *at, const char *key, ffl_activation *out)
 {
+    static const struct {
+        const char *name;
+        ffl_activation activation;
+    } known[] = {{"gelu", FFL_GELU},
+                 {"GELU", FFL_GELU},
+                 {"gelu_python", FFL_GELU},
+                 {"relu", FFL_RELU},
+                 {"ReLU", FFL_RELU},
+                 {"gelu_new", FFL_GELU_TANH},
+                 {"gelu_fast", FFL_GELU_TANH}, /* the same, multiplied out */
+                 {"gelu_pytorch_tanh", FFL_GELU_TANH}};
     const char *name = json_string_value(json_object_get(at->object, key));
     if (!json_object_get(at->object, key))
         return FFL_OK;
-    if (name && (strcmp(name, "gelu") == 0 || strcmp(name, "GELU") == 0))
-        *out = FFL_GELU;
-    else if (name && (strcmp(name, "relu") == 0 || strcmp(name, "ReLU") == 0))
-        *out = FFL_RELU;
-    else
-        return refuse(at, key, "gelu (the exact one) or relu");
-    return FFL_OK;
+    for (size_t i = 0; name && i < sizeof known / sizeof *known; i++) {
+        if (strcmp(known[i].name, name) == 0) {
+            *out = known[i].activation;
+            return FFL_OK;
+        }
+    }
+    return refuse(at, key, "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh or relu");
 }
 
 static ffl_status inner(const place *at, const char *key, const char *prefix, place *out)
@@ -210,9 +221,9 @@ static ffl_status read_albert(const place *at, ffl_encoder_config *out)
     FFL_TRY(need_size(at, "embedding_size", &out->embedding_width));
     FFL_TRY(read_size(at, "num_hidden_groups", 1, 1, &one));
     FFL_TRY(read_size(at, "inner_group_num", 1, 1, &one));
-    /* The model's own default is gelu_new: a file that says nothing means that. */
+    /* The model's own default: a file that says nothing means that. */
     if (!json_object_get(at->object, "hidden_act"))
-        return refuse(at, "hidden_act", "gelu (the exact one) or relu");
+        out->activation = FFL_GELU_TANH;
     return FFL_OK;
 }
 

@@ -21,7 +21,15 @@ typedef struct ffl_encoder_input {
     size_t batch, sequence;
     const int32_t *ids;        /* [batch][sequence] */
     const unsigned char *mask; /* [batch][sequence], 1: a token, 0: padding; NULL: no padding */
+    const int32_t *types;      /* [batch][sequence], rows of the token types; NULL: all of type 0 */
 } ffl_encoder_input;
+
+/* `count` of its sequences, from `first` on. */
+ffl_encoder_input ffl_encoder_input_part(const ffl_encoder_input *input, size_t first, size_t count);
+
+/* Row of the token types for the token at `index` of the batch: weights [width], NULL when there are none. */
+const float *ffl_encoder_type_row(const ffl_encoder_weights *weights, const ffl_encoder_input *input,
+                                  size_t index);
 
 /* Row of the position table for the token at s; *seen counts the tokens of the sequence that are no padding.
  */
@@ -30,8 +38,8 @@ size_t ffl_encoder_position(const ffl_encoder_config *config, const int32_t *ids
 typedef struct ffl_encoder ffl_encoder;
 
 /*
- * FFL_BAD_INPUT: an id outside the vocabulary, a sequence longer than the position table, a sequence of
- * nothing but padding, no sequences. Names sequence, position and value.
+ * FFL_BAD_INPUT: an id outside the vocabulary, a type outside the table, a sequence longer than the position
+ * table, a sequence of nothing but padding, no sequences. Names sequence, position and value.
  */
 ffl_status ffl_encoder_input_check(const ffl_encoder_config *config, const ffl_encoder_input *input);
 

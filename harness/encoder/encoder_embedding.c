@@ -11,8 +11,9 @@ static void look_up(const ffl_encoder *e, float *x)
         for (size_t s = 0; s < e->input->sequence; s++, x += width) {
             const float *word = w->words + (size_t)ids[s] * width;
             const float *position = w->positions + ffl_encoder_position(c, ids, s, &seen) * width;
+            const float *type = ffl_encoder_type_row(w, e->input, b * e->input->sequence + s);
             for (size_t i = 0; i < width; i++)
-                x[i] = word[i] + position[i] + (w->types ? w->types[i] : 0.0f);
+                x[i] = word[i] + position[i] + (type ? type[i] : 0.0f);
         }
     }
 }

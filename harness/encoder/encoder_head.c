@@ -12,7 +12,7 @@ ffl_status ffl_encoder_logits(ffl_encoder *e, ffl_logits_rows *rows, void *user)
     if (c->head_transform) {
         ffl_encoder_project(e, x, c->width, e->tokens, &w->transform, w->transform.bias, c->embedding_width,
                             e->hidden);
-        ffl_activate_array(c->activation, e->hidden, e->tokens * c->embedding_width);
+        ffl_activate_array(ffl_encoder_head_activation(c), e->hidden, e->tokens * c->embedding_width);
         ffl_encoder_normalise(e, &w->transform_norm, c->embedding_width, e->hidden, NULL, NULL, e->hidden);
         x = e->hidden;
     }

@@ -1,6 +1,34 @@
 /* What a pass is given: the same for every encoder, wherever it runs. */
 #include "harness/encoder/encoder.h"
 
+ffl_encoder_input ffl_encoder_input_part(const ffl_encoder_input *input, size_t first, size_t count)
+{
+    const size_t at = first * input->sequence;
+    return (ffl_encoder_input){.batch = count,
+                               .sequence = input->sequence,
+                               .ids = input->ids + at,
+                               .mask = input->mask ? input->mask + at : NULL,
+                               .types = input->types ? input->types + at : NULL};
+}
+
+const float *ffl_encoder_type_row(const ffl_encoder_weights *w, const ffl_encoder_input *input, size_t index)
+{
+    const size_t row = input->types ? (size_t)input->types[index] : 0;
+    return w->types ? w->types + row * w->config.embedding_width : NULL;
+}
+
+/* A model without types takes none but 0. */
+static ffl_status check_type(const ffl_encoder_config *config, const ffl_encoder_input *input, size_t b,
+                             size_t s)
+{
+    const int32_t type = input->types ? input->types[b * input->sequence + s] : 0;
+    const size_t count = config->token_types ? config->token_types : 1;
+    return type >= 0 && (size_t)type < count
+               ? FFL_OK
+               : ffl_fail(FFL_BAD_INPUT, "sequence %zu, position %zu: token type %d; the model has %zu", b, s,
+                          (int)type, config->token_types);
+}
+
 ffl_status ffl_encoder_input_check(const ffl_encoder_config *config, const ffl_encoder_input *input)
 {
     if (input->batch == 0 || input->sequence == 0)
@@ -17,6 +45,7 @@ ffl_status ffl_encoder_input_check(const ffl_encoder_config *config, const ffl_e
                 return ffl_fail(FFL_BAD_INPUT,
                                 "sequence %zu, position %zu: token id %d; the vocabulary has %zu words", b, s,
                                 (int)input->ids[at], config->vocabulary);
+            FFL_TRY(check_type(config, input, b, s));
             tokens += !input->mask || input->mask[at];
         }
         if (tokens == 0)

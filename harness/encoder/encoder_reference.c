@@ -144,9 +144,10 @@ static void embed(const pass *p)
         const size_t s = t % sequence;
         seen = s ? seen : 0;
         const size_t row = ffl_encoder_position(c, p->input->ids + (t - s), s, &seen);
+        const float *type = ffl_encoder_type_row(w, p->input, t);
         for (size_t i = 0; i < e; i++)
             x[t * e + i] = (double)w->words[(size_t)p->input->ids[t] * e + i] +
-                           (double)w->positions[row * e + i] + (w->types ? (double)w->types[i] : 0);
+                           (double)w->positions[row * e + i] + (type ? (double)type[i] : 0);
     }
     normalise(x, p->out->tokens, e, &w->embedding_norm, c->norm_eps, x);
     if (e != c->width)
@@ -219,7 +220,7 @@ static void finish(const pass *p)
     if (c->head_transform) {
         multiply(x, c->width, r->tokens, &w->transform, c->embedding_width, p->hidden);
         for (size_t k = 0; k < r->tokens * c->embedding_width; k++)
-            p->hidden[k] = ffl_activate_double(c->activation, p->hidden[k]);
+            p->hidden[k] = ffl_activate_double(ffl_encoder_head_activation(c), p->hidden[k]);
         normalise(p->hidden, r->tokens, c->embedding_width, &w->transform_norm, c->norm_eps, p->hidden);
         x = p->hidden;
     }

@@ -1,7 +1,7 @@
 /*
  * The weights of an encoder, in the one layout that the passes use, whatever the checkpoint's. They come from
  * a seed, or from a folder with config.json and model.safetensors (or model.safetensors.index.json and its
- * shards). Tensors are used where they are mapped if they fit as they are (f32, same layout); feedforward
+ * shards). Tensors are used where they were read if they fit as they are (f32, same layout); feedforward
  * layers are copied: w_out is transposed, and trees want huge pages.
  */
 #ifndef FFL_HARNESS_ENCODER_WEIGHTS_H

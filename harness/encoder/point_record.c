@@ -13,8 +13,9 @@ static const char *word(const json_t *json, const char *key)
 
 static void write_repeat(const ffl_options *options, ffl_point_case *p)
 {
-    static const ffl_option words[] = {FFL_OPT_PRESET, FFL_OPT_CONFIG, FFL_OPT_CHECKPOINT, FFL_OPT_POSITIONS,
-                                       FFL_OPT_TOKENS, FFL_OPT_MASK,   FFL_OPT_THREADS,    FFL_OPT_CPUS};
+    static const ffl_option words[] = {FFL_OPT_PRESET,      FFL_OPT_CONFIG,  FFL_OPT_CHECKPOINT,
+                                       FFL_OPT_POSITIONS,   FFL_OPT_TOKENS,  FFL_OPT_MASK,
+                                       FFL_OPT_TOKEN_TYPES, FFL_OPT_THREADS, FFL_OPT_CPUS};
     size_t used = (size_t)snprintf(p->repeat, sizeof p->repeat, "./fflab encoder");
     for (size_t i = 0; i < sizeof words / sizeof *words && used < sizeof p->repeat; i++)
         if (ffl_option_given(options, words[i]))

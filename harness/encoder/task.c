@@ -26,12 +26,13 @@ ffl_status ffl_encoder_task_request(const ffl_options *options, const ffl_encode
     FFL_TRY(ffl_option_seed(options, 1, &seed));
     if (positions && ffl_option_given(options, FFL_OPT_CHECKPOINT))
         return ffl_fail(FFL_BAD_INPUT, "--positions %zu: a checkpoint brings its own table", positions);
-    *out = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "preset", given ? preset : "ultrafastbert-1x11",
-        "config", or_empty(options, FFL_OPT_CONFIG), "checkpoint", or_empty(options, FFL_OPT_CHECKPOINT),
-        "tokens", or_empty(options, FFL_OPT_TOKENS), "mask", or_empty(options, FFL_OPT_MASK), "batch",
-        (json_int_t)point->batch, "sequence", (json_int_t)point->sequence, "neurons",
-        (json_int_t)point->neurons, "positions", (json_int_t)positions, "seed", (json_int_t)seed);
+    *out = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "preset",
+                     given ? preset : "ultrafastbert-1x11", "config", or_empty(options, FFL_OPT_CONFIG),
+                     "checkpoint", or_empty(options, FFL_OPT_CHECKPOINT), "tokens",
+                     or_empty(options, FFL_OPT_TOKENS), "mask", or_empty(options, FFL_OPT_MASK), "types",
+                     or_empty(options, FFL_OPT_TOKEN_TYPES), "batch", (json_int_t)point->batch, "sequence",
+                     (json_int_t)point->sequence, "neurons", (json_int_t)point->neurons, "positions",
+                     (json_int_t)positions, "seed", (json_int_t)seed);
     return *out ? FFL_OK : ffl_fail(FFL_BAD_INPUT, "a path that is not UTF-8");
 }
 
@@ -52,7 +53,16 @@ static ffl_status unknown_preset(const char *name)
     for (size_t i = 0; i < ffl_encoder_preset_count(); i++)
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "",
                  ffl_encoder_preset_name(i));
-    return ffl_fail(FFL_BAD_INPUT, "--preset %s: expected one of %s", name, all);
+    return ffl_fail(FFL_BAD_INPUT, "--preset %s: expected one of %s, or custom:layers=…", name, all);
+}
+
+static ffl_status take_preset(const char *name, ffl_encoder_config *out)
+{
+    static const char custom[] = "custom:";
+    if (strncmp(name, custom, sizeof custom - 1) != 0)
+        return ffl_encoder_preset(name, out) ? FFL_OK : unknown_preset(name);
+    const ffl_status status = ffl_encoder_custom(name + sizeof custom - 1, out);
+    return status == FFL_OK ? FFL_OK : ffl_fail(status, "--preset %.100s: %s", name, ffl_error());
 }
 
 static ffl_status open_weights(const json_t *request, bool seeded, ffl_encoder_task *out)
@@ -66,8 +76,8 @@ static ffl_status open_weights(const json_t *request, bool seeded, ffl_encoder_t
     }
     if (*text(request, "config"))
         FFL_TRY(ffl_encoder_config_read(text(request, "config"), config));
-    else if (!ffl_encoder_preset(text(request, "preset"), config))
-        return unknown_preset(text(request, "preset"));
+    else
+        FFL_TRY(take_preset(text(request, "preset"), config));
     if (positions)
         config->position_rows = positions + config->position_offset;
     FFL_TRY(ffl_encoder_config_check(config));
@@ -185,14 +195,38 @@ static ffl_status set_dense_neurons(size_t neurons, ffl_encoder_weights *weights
     return FFL_OK;
 }
 
+static ffl_status read_types(const json_t *request, ffl_encoder_task *out)
+{
+    const char *path = text(request, "types");
+    const size_t count = out->weights.config.token_types;
+    ffl_npy npy;
+    if (!*path)
+        return FFL_OK;
+    FFL_TRY(read_integers(path, "--token-types", &npy));
+    ffl_status status = check_shape("--token-types", path, &npy, out->input.batch, out->input.sequence);
+    if (status == FFL_OK && !(out->types = ffl_alloc_array(npy.count, sizeof *out->types)))
+        status = FFL_NO_MEMORY;
+    for (size_t i = 0; i < npy.count && status == FFL_OK; i++) {
+        if (at(&npy, i) < 0 || (uint64_t)at(&npy, i) >= count)
+            status = ffl_fail(FFL_BAD_INPUT, "--token-types %s: [%zu, %zu] is %lld; the model has %zu types",
+                              path, i / npy.shape[1], i % npy.shape[1], (long long)at(&npy, i), count);
+        else
+            out->types[i] = (int32_t)at(&npy, i);
+    }
+    ffl_npy_free(&npy);
+    return status;
+}
+
 static ffl_status open_task(const json_t *request, bool seeded, ffl_encoder_task *out)
 {
     FFL_TRY(open_weights(request, seeded, out));
     FFL_TRY(set_dense_neurons(number(request, "neurons"), &out->weights));
     FFL_TRY(*text(request, "tokens") ? read_tokens(request, out) : draw_tokens(request, out));
     FFL_TRY(read_mask(request, out));
+    FFL_TRY(read_types(request, out));
     out->input.ids = out->ids;
     out->input.mask = out->mask;
+    out->input.types = out->types;
     return ffl_encoder_input_check(&out->weights.config, &out->input);
 }
 
@@ -210,5 +244,6 @@ void ffl_encoder_task_close(ffl_encoder_task *task)
     ffl_encoder_weights_free(&task->weights);
     ffl_free(task->ids);
     ffl_free(task->mask);
+    ffl_free(task->types);
     *task = (ffl_encoder_task){.ids = NULL};
 }

@@ -3,7 +3,7 @@
  * to the worker as one JSON object:
  *
  *   preset | config | checkpoint   a name, a file, a folder    positions   rows of the position table, or 0
- *   tokens, mask                   .npy files, or ""           batch, sequence, seed
+ *   tokens, mask, types            .npy files, or ""           batch, sequence, seed
  *   neurons                        that dense variants evaluate in a model with trees, 0: all
  *   layers_timed                   of seeded weights, only the first so many layers; 0: all
  */
@@ -21,6 +21,7 @@ typedef struct ffl_encoder_task {
     ffl_encoder_input input;
     int32_t *ids; /* owned */
     unsigned char *mask;
+    int32_t *types;
 } ffl_encoder_task;
 
 /* From the command line, for one point of its sweep (points.h); FFL_BAD_INPUT names option and value. */

@@ -10,9 +10,7 @@ ffl_status ffl_serve_reference(ffl_serve_session *s, ffl_operation operation)
 {
     if (s->has_reference[operation])
         return FFL_OK;
-    const size_t at = s->first * s->task.input.sequence;
-    const ffl_encoder_input part = {1, s->task.input.sequence, s->task.input.ids + at,
-                                    s->task.input.mask ? s->task.input.mask + at : NULL};
+    const ffl_encoder_input part = ffl_encoder_input_part(&s->task.input, s->first, 1);
     FFL_TRY(ffl_encoder_reference_run(&s->task.weights, operation, &part, true, &s->reference[operation]));
     s->has_reference[operation] = true;
     return ffl_answer_send(s->answer, json_pack("{s:i}", "at", -1));

@@ -84,9 +84,8 @@ static ffl_status judge(verifying *v, size_t layer)
 static ffl_status verify_layers(verifying *v)
 {
     const ffl_encoder_reference *r = v->reference;
-    const size_t n = r->tokens * r->width, at = v->first * v->input->sequence;
-    const ffl_encoder_input part = {r->tokens / v->input->sequence, v->input->sequence, v->input->ids + at,
-                                    v->input->mask ? v->input->mask + at : NULL};
+    const size_t n = r->tokens * r->width;
+    const ffl_encoder_input part = ffl_encoder_input_part(v->input, v->first, r->tokens / v->input->sequence);
     char text[128];
     FFL_TRY(ffl_encoder_embed(v->encoder, &part));
     double error = relative(ffl_encoder_state(v->encoder), r->embedding, NULL, n);

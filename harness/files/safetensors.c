@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "harness/files/safetensors.h"
 #include "harness/files/file.h"
+#include "kernels/cpu.h"
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -14,7 +15,7 @@
 enum { LENGTH_BYTES = 8, HEADER_MAX = 100 << 20 };
 
 struct ffl_safetensors {
-    void *mapping;
+    void *mapping; /* anonymous: room for the whole file */
     size_t mapped_bytes;
     json_t *header; /* owns the names and the metadata strings */
     ffl_tensor *tensors;
@@ -187,10 +188,29 @@ static ffl_status read_tensors(const char *path, ffl_safetensors *file, const un
     return check_tiling(path, file, base, available);
 }
 
-static ffl_status read_mapping(const char *path, ffl_safetensors *file)
+static ffl_status read_bytes(const char *path, int descriptor, size_t from, size_t count, unsigned char *to)
 {
-    const unsigned char *bytes = file->mapping;
+    while (count > 0) {
+        const ssize_t got = pread(descriptor, to, count, (off_t)from);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return ffl_fail(FFL_BAD_INPUT, "%s: %s", path, strerror(errno));
+        if (got == 0)
+            return ffl_fail(FFL_BAD_INPUT, "%s: became shorter while it was read: it ends at byte %zu", path,
+                            from);
+        from += (size_t)got, to += got, count -= (size_t)got;
+    }
+    return FFL_OK;
+}
+
+/* What is not yet read takes no memory: a file's claims are checked before its size costs anything. */
+static ffl_status read_file(const char *path, int descriptor, ffl_safetensors *file)
+{
+    unsigned char *bytes = file->mapping;
+    const size_t memory = ffl_machine_host()->memory_bytes;
     uint64_t length = 0;
+    FFL_TRY(read_bytes(path, descriptor, 0, LENGTH_BYTES, bytes));
     for (size_t i = 0; i < LENGTH_BYTES; i++)
         length |= (uint64_t)bytes[i] << (8 * i);
     const size_t rest = file->mapped_bytes - LENGTH_BYTES;
@@ -201,13 +221,19 @@ static ffl_status read_mapping(const char *path, ffl_safetensors *file)
     if (length > HEADER_MAX)
         return ffl_fail(FFL_BAD_INPUT, "%s: a header of %llu bytes; at most %d are read", path,
                         (unsigned long long)length, HEADER_MAX);
+    FFL_TRY(read_bytes(path, descriptor, LENGTH_BYTES, (size_t)length, bytes + LENGTH_BYTES));
     json_error_t error;
     file->header =
         json_loadb((const char *)bytes + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (!file->header || !json_is_object(file->header))
         return ffl_fail(FFL_BAD_INPUT, "%s: header: %s", path,
                         !file->header && printable(error.text) ? error.text : "no JSON object");
-    return read_tensors(path, file, bytes + LENGTH_BYTES + length, rest - (size_t)length);
+    unsigned char *data = bytes + LENGTH_BYTES + length;
+    FFL_TRY(read_tensors(path, file, data, rest - (size_t)length));
+    if (memory && rest > memory)
+        return ffl_fail(FFL_BAD_INPUT, "%s: %.1f GB of tensors, this machine has %.1f GB", path,
+                        (double)rest / 1e9, (double)memory / 1e9);
+    return read_bytes(path, descriptor, LENGTH_BYTES + (size_t)length, rest - (size_t)length, data);
 }
 
 ffl_status ffl_safetensors_open(const char *path, ffl_safetensors **out)
@@ -223,16 +249,17 @@ ffl_status ffl_safetensors_open(const char *path, ffl_safetensors **out)
     } else if (bytes <= LENGTH_BYTES) {
         status = ffl_fail(FFL_BAD_INPUT, "%s: %zu bytes are no safetensors file", path, bytes);
     } else {
-        file->mapping = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        file->mapping =
+            mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (file->mapping == MAP_FAILED) {
             file->mapping = NULL;
             status = ffl_fail(FFL_IO, "%s: %s", path, strerror(errno));
         }
         file->mapped_bytes = bytes;
     }
-    close(descriptor);
     if (status == FFL_OK)
-        status = read_mapping(path, file);
+        status = read_file(path, descriptor, file);
+    close(descriptor);
     if (status == FFL_OK)
         *out = file;
     else

@@ -1,6 +1,7 @@
 /*
- * safetensors files, mapped not copied. They come from outside: header length, JSON, duplicate names,
- * dtypes, shapes, offsets (bounds, overlap, holes, size = shape x dtype) are validated when opened.
+ * safetensors files. They come from outside: header length, JSON, duplicate names, dtypes, shapes, offsets
+ * (bounds, overlap, holes, size = shape x dtype) are validated when opened; then the data is read, not
+ * mapped: a file that somebody cuts short while it is in use would end the process with SIGBUS.
  */
 #ifndef FFL_HARNESS_SAFETENSORS_H
 #define FFL_HARNESS_SAFETENSORS_H
@@ -8,7 +9,13 @@
 #include "kernels/status.h"
 #include <stddef.h>
 
-typedef enum ffl_dtype { FFL_DTYPE_F32 = 0, FFL_DTYPE_F64, FFL_DTYPE_F16, FFL_DTYPE_BF16, FFL_DTYPE_OTHER } ffl_dtype;
+typedef enum ffl_dtype {
+    FFL_DTYPE_F32 = 0,
+    FFL_DTYPE_F64,
+    FFL_DTYPE_F16,
+    FFL_DTYPE_BF16,
+    FFL_DTYPE_OTHER
+} ffl_dtype;
 
 enum { FFL_TENSOR_DIMENSIONS_MAX = 8 };
 
@@ -17,7 +24,7 @@ typedef struct ffl_tensor {
     ffl_dtype dtype;
     size_t dimensions, shape[FFL_TENSOR_DIMENSIONS_MAX];
     size_t count;
-    const unsigned char *data; /* inside the mapping, any alignment */
+    const unsigned char *data; /* owned by the file, any alignment */
     size_t bytes;
 } ffl_tensor;
 
