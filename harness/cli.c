@@ -56,6 +56,7 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_BEST] = {"--best", "N", "also the N fastest trees that `bench` found, by the journal in --out"},
     [FFL_OPT_TABLE] = {"--table", "FILE", "the tuning table (default: in the cache folder)"},
     [FFL_OPT_REPORT] = {"--report", NULL, "measure the regret of ff_auto and fff_auto"},
+    [FFL_OPT_WITHOUT] = {"--without", "CHECK,…", "leave out one check at a time: its name, a list, or each"},
     [FFL_OPT_BLAS_LIBRARY] = {"--blas-library", "FILE.so", "a further CBLAS (oneMKL, …): the *_cblas variants"},
     [FFL_OPT_KEEP_BLAS_ENVIRONMENT] = {"--keep-blas-environment", NULL,
                                        "obey OPENBLAS_CORETYPE and the like; slow kernels show as HANDICAPPED"},

@@ -69,6 +69,7 @@ typedef enum ffl_option {
     FFL_OPT_BEST,
     FFL_OPT_TABLE,
     FFL_OPT_REPORT,
+    FFL_OPT_WITHOUT,
     FFL_OPT_BLAS_LIBRARY,
     FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_HELP,

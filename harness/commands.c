@@ -4,6 +4,7 @@
 #include "harness/bench/group.h"
 #include "harness/check/job.h"
 #include "harness/encoder/serve.h"
+#include "harness/selftest/serve.h"
 #include "harness/worker.h"
 
 const ffl_command *const ffl_commands[] = {
@@ -15,6 +16,7 @@ const ffl_command *const ffl_commands[] = {
     &ffl_command_new,
     &ffl_command_report,
     &ffl_command_run,
+    &ffl_command_selftest,
     &ffl_command_study,
     &ffl_command_tune,
     NULL,
@@ -25,5 +27,6 @@ const ffl_worker_kind ffl_worker_kinds[] = {
     {"blas-rate", ffl_blas_rate_job},
     {"check", ffl_check_handle},
     {"encoder", ffl_encoder_serve},
+    {"selftest", ffl_selftest_serve},
     {0},
 };

@@ -12,6 +12,7 @@ extern const ffl_command ffl_command_list;
 extern const ffl_command ffl_command_new;
 extern const ffl_command ffl_command_report;
 extern const ffl_command ffl_command_run;
+extern const ffl_command ffl_command_selftest;
 extern const ffl_command ffl_command_study;
 extern const ffl_command ffl_command_tune;
 

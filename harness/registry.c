@@ -93,6 +93,15 @@ static ffl_status check_row(const char *path, const ffl_variant *v)
     return FFL_OK;
 }
 
+ffl_status ffl_registry_add(const ffl_variant *variant)
+{
+    if (plugin_count == PLUGIN_VARIANTS_MAX)
+        return ffl_fail(FFL_BAD_INPUT, "%s: more than %d variants beside the built-in ones", variant->name,
+                        PLUGIN_VARIANTS_MAX);
+    plugins[plugin_count++] = variant;
+    return FFL_OK;
+}
+
 ffl_status ffl_registry_load(const char *path)
 {
     /* Without a slash dlopen searches the library path; a plugin is a file the user named. */

@@ -31,6 +31,9 @@ bool ffl_registry_name_valid(const char *name, ffl_operation *operation);
 /* Loads a shared object that ends in FFL_PLUGIN. FFL_BAD_INPUT names the file and what is wrong with it. */
 ffl_status ffl_registry_load(const char *path);
 
+/* Adds one row that is no plugin's: it must outlive the program. */
+ffl_status ffl_registry_add(const ffl_variant *variant);
+
 /* Can it run on this machine at all: instruction set, library, device. False, with a reason in *why. */
 bool ffl_variant_available(const ffl_variant *variant, const char **why);
 

@@ -148,6 +148,10 @@ static ffl_status add_from_design(const ffl_options *options, const wanted *w, f
 {
     ffl_case_list design = {0};
     ffl_status status = ffl_cases_default(operation, w->seed, &design);
+    /* A run that is resumed or repeated by its seed knows its cases. */
+    if (status == FFL_OK && !ffl_option_given(options, FFL_OPT_SEED) &&
+        !ffl_option_given(options, FFL_OPT_RESUME))
+        status = ffl_cases_fresh(operation, &design);
     for (size_t i = 0; i < design.count && status == FFL_OK; i++)
         for (size_t f = 0; f < w->fixtures.count && status == FFL_OK; f++)
             if (strcmp(design.items[i].fixture, w->fixtures.value[f]) == 0)

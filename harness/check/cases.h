@@ -18,9 +18,15 @@ typedef struct ffl_case_list {
  */
 ffl_status ffl_cases_from_options(const ffl_options *options, ffl_operation operation, ffl_case_list *list);
 
+/* Tokens of the case that looks for what goes wrong once in 10 000. */
+enum { FFL_MANY_TOKENS = 40009 };
+
 /* The default design: all pairs of fixture, shape, widths, batch, activation, threads and memory layout, and
  * the paper's layer. --seed N gives another one. */
 ffl_status ffl_cases_default(ffl_operation operation, uint64_t seed, ffl_case_list *list);
+
+/* A few more with seeds from the operating system; check adds them where no --seed is given. */
+ffl_status ffl_cases_fresh(ffl_operation operation, ffl_case_list *list);
 
 ffl_status ffl_cases_add(ffl_case_list *list, const ffl_check_case *item);
 void ffl_cases_free(ffl_case_list *list);

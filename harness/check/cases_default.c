@@ -124,13 +124,20 @@ typedef struct must_have {
 } must_have;
 
 static const must_have tree_must_haves[] = {
-    {"random", 1, 11, 0, 768, 1, 1},  {"exact", 1, 11, 0, 768, 64, 1},  {"ties", 1, 11, 0, 768, 33, 1},
-    {"margin", 1, 11, 0, 768, 64, 1}, {"thrash", 1, 11, 0, 768, 65, 1}, {"random", 1, 11, 0, 768, 257, 2},
-    {"random", 512, 2, 0, 128, 8, 1}, {"random", 1, 15, 0, 24, 64, 1},
+    {"random", 1, 11, 0, 768, 1, 1},
+    {"exact", 1, 11, 0, 768, 64, 1},
+    {"ties", 1, 11, 0, 768, 33, 1},
+    {"margin", 1, 11, 0, 768, 64, 1},
+    {"thrash", 1, 11, 0, 768, 65, 1},
+    {"random", 1, 11, 0, 768, 257, 2},
+    {"random", 512, 2, 0, 128, 8, 1},
+    {"random", 1, 15, 0, 24, 64, 1},
+    {"random", 1, 7, 0, 8, FFL_MANY_TOKENS, 1},
 };
 static const must_have dense_must_haves[] = {
-    {"random", 0, 0, 4095, 768, 1, 1},  {"exact", 0, 0, 4095, 768, 9, 1},  {"random", 0, 0, 3072, 768, 17, 2},
-    {"random", 0, 0, 4095, 768, 64, 2}, {"random", 0, 0, 100, 64, 257, 1},
+    {"random", 0, 0, 4095, 768, 1, 1},  {"exact", 0, 0, 4095, 768, 9, 1},
+    {"random", 0, 0, 3072, 768, 17, 2}, {"random", 0, 0, 4095, 768, 64, 2},
+    {"random", 0, 0, 100, 64, 257, 1},  {"random", 0, 0, 15, 8, FFL_MANY_TOKENS, 1},
 };
 
 static ffl_status add_must_have(ffl_operation operation, const must_have *m, uint64_t seed,

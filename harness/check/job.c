@@ -103,7 +103,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
     }
 }
 
-static void watch_faults(ffl_answer *answer)
+void ffl_check_watch_faults(ffl_answer *answer)
 {
     static char stack[1 << 16]; /* the variant's own may be what overflowed */
     const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
@@ -158,7 +158,7 @@ ffl_status ffl_check_handle(const json_t *request, ffl_answer *answer)
     FFL_TRY(status);
     const bool isolated = json_is_true(json_object_get(request, "isolated"));
     if (isolated)
-        watch_faults(answer);
+        ffl_check_watch_faults(answer);
     status = try_variants(trial, json_object_get(request, "variants"), isolated, answer);
     ffl_trial_free(trial);
     return status;

@@ -20,6 +20,9 @@ ffl_status ffl_check_request_add(json_t *request, const char *variant);
 /* The worker's side: kind "check". */
 ffl_status ffl_check_handle(const json_t *request, ffl_answer *answer);
 
+/* From now on a faulting access to a guarded page is answered as a "fault" before the process dies of it. */
+void ffl_check_watch_faults(ffl_answer *answer);
+
 /* A result line. */
 json_t *ffl_judgement_to_json(const char *variant, const ffl_judgement *judgement);
 ffl_status ffl_judgement_from_json(const json_t *json, ffl_judgement *judgement);

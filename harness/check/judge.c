@@ -1,3 +1,4 @@
+#include "harness/check/checks.h"
 #include "harness/check/expected.h"
 #include "harness/check/match.h"
 #include "kernels/memory.h"
@@ -145,7 +146,8 @@ static ffl_status search_row(pass *p, size_t index, ffl_errors *errors)
     const ffl_layer *l = judge->layer;
     ffl_judgement *out = p->out;
     ffl_match match = {.verdict = errors->worst <= 1 ? FFL_SUSPECT : FFL_FAILED};
-    if (l->operation == FFL_FFF && out->failed_rows < FAILURES_SEARCHED) {
+    if (l->operation == FFL_FFF && out->failed_rows < FAILURES_SEARCHED &&
+        ffl_check_on(FFL_CHECK_OTHER_PATHS)) {
         const int32_t *trace = p->trace ? p->trace + judge->rows[index] * l->trees * l->levels : NULL;
         FFL_TRY(walk_row(p, index));
         FFL_TRY(ffl_match_row(&p->walk, p->got + judge->rows[index] * p->ldy, *errors, trace, &match));

@@ -57,7 +57,9 @@ static ffl_status undecided(ffl_walk *walk, const ffl_alternatives *alternatives
         FFL_TRY(follow_trace(walk, got, trace, worst ? FFL_OPEN_WORST : FFL_OPEN_STATISTICAL, &traced));
         if (traced.verdict < out->verdict || out->verdict == FFL_FAILED)
             *out = traced;
-    } else if (out->verdict == FFL_FAILED && ffl_combination_reachable(walk, alternatives, got)) {
+    } else if ((out->verdict == FFL_FAILED || !worst) && ffl_combination_reachable(walk, alternatives, got)) {
+        /* Also where the one combination that was tried fits the worst-case bound alone: another may fit
+         * better. */
         out->weak = true;
         snprintf(out->reason, sizeof out->reason,
                  "%s%zu alternative paths are too many for %zu outputs to tell them apart",

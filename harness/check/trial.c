@@ -1,6 +1,8 @@
 #include "harness/check/trial.h"
+#include "harness/check/checks.h"
 #include "harness/check/fixtures.h"
 #include "harness/check/guard.h"
+#include "harness/check/leaks.h"
 #include "harness/device/storage.h"
 #include "harness/instance.h"
 #include "harness/registry.h"
@@ -10,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONTRACTS_MAX = 16, WEIGHTS = 4, WEIGHT_ALIGNMENT = 64, ROWS_OF_SINGLES = 3 };
+enum { CONTRACTS_MAX = 16, WEIGHTS = 4, WEIGHT_ALIGNMENT = 64, ROWS_OF_SINGLES = 3, AGAIN_TOKENS = 8 };
 
 struct ffl_trial {
     ffl_check_case check_case;
@@ -39,6 +41,17 @@ ffl_layout ffl_layout_from_seed(uint64_t seed)
     layout.offset_x = seed % 4;
     seed /= 4;
     layout.offset_y = seed % 4;
+    return layout;
+}
+
+/* The layout without what a self-test leaves out. */
+static ffl_layout reduced_layout(uint64_t seed)
+{
+    ffl_layout layout = ffl_layout_from_seed(seed);
+    if (!ffl_check_on(FFL_CHECK_PADDING))
+        layout.padding_x = layout.padding_y = 0;
+    if (!ffl_check_on(FFL_CHECK_MISALIGNMENT))
+        layout.offset_x = layout.offset_y = 0;
     return layout;
 }
 
@@ -88,7 +101,7 @@ ffl_status ffl_trial_new(const ffl_check_case *check_case, ffl_trial **out)
     if (!t)
         return FFL_NO_MEMORY;
     t->check_case = *check_case;
-    t->layout = ffl_layout_from_seed(check_case->seed);
+    t->layout = reduced_layout(check_case->seed);
     const ffl_status status = make_data(t);
     if (status != FFL_OK)
         ffl_trial_free(t);
@@ -125,8 +138,10 @@ static ffl_status judge_for(ffl_trial *t, const ffl_contract *contract, ffl_judg
     if (t->judge_count == CONTRACTS_MAX) /* dropping one costs time only */
         ffl_judge_free(t->judges[--t->judge_count].judge);
     const ffl_layer *l = &t->fixture.weights.layer;
-    FFL_TRY(ffl_judge_new(l, contract, ffl_fixture_data(&t->fixture, contract), t->fixture.x, l->width_in,
-                          t->rows, NULL, 0, out));
+    ffl_data data = ffl_fixture_data(&t->fixture, contract);
+    if (data == FFL_DATA_GENERAL && !ffl_check_on(FFL_CHECK_STATISTICAL))
+        data = FFL_DATA_EQUAL_PRODUCTS;
+    FFL_TRY(ffl_judge_new(l, contract, data, t->fixture.x, l->width_in, t->rows, NULL, 0, out));
     t->judges[t->judge_count].contract = *contract;
     t->judges[t->judge_count++].judge = *out;
     return FFL_OK;
@@ -134,21 +149,33 @@ static ffl_status judge_for(ffl_trial *t, const ffl_contract *contract, ffl_judg
 
 /* ---- One call ---- */
 
+/* Again: the rows of one call, all but the first in reverse; a row alone is another one. */
+typedef enum order { FORWARDS = 0, BACKWARDS, AGAIN } order;
+
 typedef struct call {
-    ffl_fence fence;
-    bool backwards;
+    order order;
+    bool nan;             /* y holds NaN before, otherwise plausible numbers */
+    bool twice;           /* and once more with the same buffers, in the order AGAIN */
+    bool warm;            /* the call before was of the same size */
     size_t first, tokens; /* rows first … first + tokens - 1 in the order of the pass */
 } call;
 
 static size_t row_of(const ffl_trial *t, const call *c, size_t i)
 {
-    return c->backwards ? t->rows - 1 - (c->first + i) : c->first + i;
+    if (c->order == AGAIN)
+        return i > 0 ? c->tokens - i : c->tokens == 1 && t->rows > 1;
+    return c->order == BACKWARDS ? t->rows - 1 - (c->first + i) : c->first + i;
 }
 
 static size_t stride(size_t width, size_t padding, const ffl_contract *contract)
 {
     const size_t unit = ffl_storage_alignment(contract) / ffl_storage_size(contract->storage);
     return (width + padding + unit - 1) / unit * unit;
+}
+
+static ffl_fence fence_of(const call *c)
+{
+    return c->order == BACKWARDS ? FFL_FENCE_BEFORE : FFL_FENCE_AFTER;
 }
 
 static void fill_buffers(const ffl_trial *t, const call *c, const ffl_guarded_rows *x,
@@ -158,7 +185,7 @@ static void fill_buffers(const ffl_trial *t, const call *c, const ffl_guarded_ro
     for (size_t i = 0; i < c->tokens; i++) {
         memcpy(x->data + i * x->ld, t->fixture.x + row_of(t, c, i) * x->width, x->width * sizeof *x->data);
         for (size_t j = 0; j < y->width; j++)
-            y->data[i * y->ld + j] = c->backwards ? NAN : (float)ffl_random_uniform(&random);
+            y->data[i * y->ld + j] = c->nan ? NAN : (float)ffl_random_uniform(&random);
     }
 }
 
@@ -167,7 +194,7 @@ static ffl_status run_once(const ffl_trial *t, const ffl_instance *instance, con
 {
     if (instance->plan.variant->place == FFL_HOST)
         return ffl_instance_run(instance, x->data, x->ld, y->data, y->ld, c->tokens);
-    const ffl_device_place place = {.ends_flush = c->fence == FFL_FENCE_AFTER,
+    const ffl_device_place place = {.ends_flush = fence_of(c) == FFL_FENCE_AFTER,
                                     .offset_x = t->layout.offset_x,
                                     .offset_y = t->layout.offset_y};
     FFL_TRY(ffl_instance_run_placed(instance, &place, x->data, x->ld, y->data, y->ld, c->tokens));
@@ -180,16 +207,26 @@ static bool run_guarded(ffl_trial *t, const ffl_instance *instance, const call *
 {
     const size_t scratch_bytes = instance->plan.scratch_bytes;
     const bool host = instance->plan.variant->place == FFL_HOST;
-    ffl_status status = ffl_instance_poison_scratch(instance); /* NaN: its contents are unspecified */
+    const ffl_variant *v = instance->plan.variant;
+    const bool own = v->library == FFL_NO_LIBRARY && !v->threaded && v->family != FFL_AUTO;
+    ffl_leaks before;
+    ffl_status status = FFL_OK;
+    if (ffl_check_on(FFL_CHECK_SCRATCH_POISON))
+        status = ffl_instance_poison_scratch(instance); /* NaN: its contents are unspecified */
+    ffl_leaks_before(&before);
     if (status == FFL_OK)
         status = run_once(t, instance, c, x, y);
+    const bool clean = ffl_leaks_after(&before, own, c->warm, why, size) || !host;
     if (status != FFL_OK) {
         snprintf(why, size, "run failed: %s", ffl_error());
         return false;
     }
+    if (!clean)
+        return false;
     if (!ffl_guarded_rows_intact(y, why, size) || !ffl_guarded_rows_intact(x, why, size))
         return false;
-    if (host && scratch_bytes && !ffl_memory_intact(instance->exec.scratch)) {
+    if (host && scratch_bytes && ffl_check_on(FFL_CHECK_SCRATCH_GUARD) &&
+        !ffl_memory_intact(instance->exec.scratch)) {
         snprintf(why, size, "wrote outside its scratch of %zu bytes", scratch_bytes);
         ffl_memory_restore(instance->exec.scratch);
         return false;
@@ -199,42 +236,72 @@ static bool run_guarded(ffl_trial *t, const ffl_instance *instance, const call *
     return true;
 }
 
-static ffl_status do_call(ffl_trial *t, const ffl_instance *instance, const call *c, bool *fine, char *why,
-                          size_t size)
+/* Buffers for a call: x filled and read-only, y poisoned. */
+static ffl_status make_buffers(const ffl_trial *t, const ffl_contract *contract, const call *c,
+                               ffl_guarded_rows *x, ffl_guarded_rows *y)
 {
     const ffl_layer *l = &t->layer;
-    const ffl_contract *contract = &instance->plan.variant->contract;
     const size_t alignment = contract->alignment > sizeof(float) ? contract->alignment : sizeof(float);
     const size_t ldx = stride(l->width_in, t->layout.padding_x, contract);
     const size_t ldy = stride(l->width_out, t->layout.padding_y, contract);
-    ffl_placement place = {.fence = c->fence,
+    ffl_placement place = {.fence = fence_of(c),
                            .before = 4 * t->layout.offset_x,
                            .after = contract->over_read_bytes,
-                           .alignment = alignment};
-    ffl_guarded_rows x = {0}, y = {0};
-    ffl_status status = ffl_guarded_rows_new("x", c->tokens, l->width_in, ldx, &place, &x);
+                           .alignment = ffl_check_on(FFL_CHECK_MISALIGNMENT) ? alignment : WEIGHT_ALIGNMENT};
+    FFL_TRY(ffl_guarded_rows_new("x", c->tokens, l->width_in, ldx, &place, x));
     place.before = 4 * t->layout.offset_y;
-    if (status == FFL_OK)
-        status = ffl_guarded_rows_new("y", c->tokens, l->width_out, ldy, &place, &y);
-    if (status == FFL_OK) {
-        fill_buffers(t, c, &x, &y);
-        status = ffl_guard_lock(&x.memory, true);
-    }
+    FFL_TRY(ffl_guarded_rows_new("y", c->tokens, l->width_out, ldy, &place, y));
+    fill_buffers(t, c, x, y);
+    return ffl_guard_lock(&x->memory, true);
+}
+
+static ffl_status do_call(ffl_trial *t, const ffl_instance *instance, const call *c, bool *fine, char *why,
+                          size_t size)
+{
+    ffl_guarded_rows x = {0}, y = {0};
+    ffl_status status = make_buffers(t, &instance->plan.variant->contract, c, &x, &y);
     if (status == FFL_OK)
         *fine = run_guarded(t, instance, c, &x, &y, why, size);
+    if (status == FFL_OK && *fine && c->twice) {
+        call again = *c;
+        again.order = AGAIN;
+        again.warm = true;
+        status = ffl_guard_lock(&x.memory, false);
+        fill_buffers(t, &again, &x, &y);
+        if (status == FFL_OK)
+            status = ffl_guard_lock(&x.memory, true);
+        if (status == FFL_OK)
+            *fine = run_guarded(t, instance, &again, &x, &y, why, size);
+    }
     ffl_guarded_rows_free(&x);
     ffl_guarded_rows_free(&y);
     return status;
 }
 
+static size_t again_tokens(const ffl_trial *t)
+{
+    return t->batch < AGAIN_TOKENS ? t->batch : AGAIN_TOKENS;
+}
+
+/* The first rows, then others at the same addresses: whoever remembers by address or by a sample is wrong. */
+static ffl_status do_again(ffl_trial *t, const ffl_instance *instance, bool *fine, char *why, size_t size)
+{
+    const call c = {.order = FORWARDS, .twice = true, .tokens = again_tokens(t)};
+    return do_call(t, instance, &c, fine, why, size);
+}
+
 /* All rows once. Backwards, a partial batch comes first. */
-static ffl_status do_pass(ffl_trial *t, const ffl_instance *instance, bool backwards, bool *fine, char *why,
+static ffl_status do_pass(ffl_trial *t, const ffl_instance *instance, order pass, bool *fine, char *why,
                           size_t size)
 {
-    call c = {.fence = backwards ? FFL_FENCE_BEFORE : FFL_FENCE_AFTER, .backwards = backwards};
+    const bool backwards = pass == BACKWARDS, poisoned = ffl_check_on(FFL_CHECK_NAN_POISON);
+    call c = {.order = pass, .nan = backwards ? poisoned : !ffl_check_on(FFL_CHECK_OLD_VALUES)};
     *fine = true;
+    if (pass == AGAIN)
+        return do_again(t, instance, fine, why, size);
     while (c.first < t->rows && *fine) {
-        c.tokens = backwards && c.first == 0 ? (t->batch + 1) / 2 : t->batch;
+        const bool part = backwards && c.first == 0 && ffl_check_on(FFL_CHECK_PART_BATCH);
+        c.tokens = part ? (t->batch + 1) / 2 : t->batch;
         if (c.tokens > t->rows - c.first)
             c.tokens = t->rows - c.first;
         FFL_TRY(do_call(t, instance, &c, fine, why, size));
@@ -270,44 +337,60 @@ static void merge(ffl_judgement *into, const ffl_judgement *from, const char *pa
     into->error_worst = fmax(into->error_worst, from->error_worst);
 }
 
-static ffl_status judge_passes(ffl_trial *t, const ffl_instance *instance, const ffl_judge *judge,
-                               const int32_t *trace, ffl_judgement *out)
-{
-    static const char *const names[] = {"first call", "second call, rows reversed"};
-    for (int backwards = 0; backwards < 2; backwards++) {
-        ffl_judgement judgement;
-        char why[256];
-        bool fine;
-        FFL_TRY(do_pass(t, instance, backwards, &fine, why, sizeof why));
-        if (!fine) {
-            fail(out, FFL_FAILED, names[backwards], why);
-            return FFL_OK;
-        }
-        FFL_TRY(ffl_judge_rows(judge, t->got, t->layer.width_out, trace, &judgement));
-        merge(out, &judgement, names[backwards]);
-    }
-    return FFL_OK;
-}
-
-/* The nodes that the variant says it visits, NULL when it does not say. */
-static int32_t *trace_of(const ffl_trial *t, const ffl_instance *instance)
+/* The nodes that the variant says it visits for the first `count` rows, `tokens` at a time. */
+static bool trace_rows(const ffl_trial *t, const ffl_instance *instance, size_t count, size_t tokens,
+                       int32_t *nodes)
 {
     const ffl_layer *l = &t->layer;
     const size_t visited = l->trees * l->levels;
+    float *logits = ffl_alloc_array(tokens * visited, sizeof *logits);
+    bool traced = logits != NULL;
+    for (size_t first = 0; traced && first < count; first += tokens)
+        traced = ffl_instance_trace(instance, t->fixture.x + first * l->width_in, l->width_in,
+                                    count - first < tokens ? count - first : tokens, nodes + first * visited,
+                                    logits) == FFL_OK;
+    ffl_free(logits);
+    return traced;
+}
+
+/* Of all rows, in full batches; NULL when the variant does not say. */
+static int32_t *trace_of(const ffl_trial *t, const ffl_instance *instance)
+{
+    const ffl_layer *l = &t->layer;
     if (l->trees < 2 || !instance->plan.variant->trace)
         return NULL;
-    int32_t *nodes = ffl_alloc_array(t->rows * visited, sizeof *nodes);
-    float *logits = ffl_alloc_array(t->rows * visited, sizeof *logits);
-    bool traced = nodes && logits;
-    for (size_t first = 0; traced && first < t->rows; first += t->batch)
-        traced = ffl_instance_trace(instance, t->fixture.x + first * l->width_in, l->width_in,
-                                    t->rows - first < t->batch ? t->rows - first : t->batch,
-                                    nodes + first * visited, logits + first * visited) == FFL_OK;
-    ffl_free(logits);
-    if (traced)
+    int32_t *nodes = ffl_alloc_array(t->rows * l->trees * l->levels, sizeof *nodes);
+    if (nodes && trace_rows(t, instance, t->rows, t->batch, nodes))
         return nodes;
     ffl_free(nodes);
     return NULL;
+}
+
+static ffl_status judge_passes(ffl_trial *t, const ffl_instance *instance, const ffl_judge *judge,
+                               int32_t *trace, ffl_judgement *out)
+{
+    static const char *const names[] = {"first call", "second call, rows reversed",
+                                        "again at the same address, other rows"};
+    static const ffl_check checks[] = {FFL_CHECK_OLD_VALUES, FFL_CHECK_SECOND_CALL, FFL_CHECK_SAME_ADDRESS};
+    for (int pass = FORWARDS; pass <= AGAIN; pass++) {
+        ffl_judgement judgement;
+        char why[256];
+        bool fine;
+        if (pass != FORWARDS && !ffl_check_on(checks[pass]))
+            continue;
+        FFL_TRY(do_pass(t, instance, (order)pass, &fine, why, sizeof why));
+        if (!fine) {
+            fail(out, FFL_FAILED, names[pass], why);
+            return FFL_OK;
+        }
+        /* A dispatcher may take another kernel, and path, for fewer tokens. */
+        const size_t few = again_tokens(t), touched = few > 1 || t->rows == 1 ? few : 2;
+        if (pass == AGAIN && trace && !trace_rows(t, instance, touched, few, trace))
+            trace = NULL;
+        FFL_TRY(ffl_judge_rows(judge, t->got, t->layer.width_out, trace, &judgement));
+        merge(out, &judgement, names[pass]);
+    }
+    return FFL_OK;
 }
 
 ffl_status ffl_trial_run(ffl_trial *t, const ffl_variant *variant, ffl_judgement *out)

@@ -1,0 +1,59 @@
+/* The self-test of the verifier, through the program, on a part of its mutants; .ci/run does all of them. */
+#include "tests/run_program.h"
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static run_result r;
+
+static void selftest(const char *arguments)
+{
+    char command[1024];
+    snprintf(command, sizeof command, "$FFLAB selftest %s", arguments);
+    run_shell(command, &r);
+}
+
+Test(selftest, published_bugs_and_memory_bugs_are_caught, .timeout = 240)
+{
+    selftest("published memory fff_mutant_one_in_10000");
+    cr_expect_eq(r.exit_code, 0, "%s%s", r.out, r.err);
+    cr_expect(strstr(r.out, "36/36 mutants caught, 0/0 false alarms"), "%s", r.out);
+    cr_expect(strstr(r.out, "read 0 bytes past the end of x"), "%s", r.out);
+}
+
+Test(selftest, honest_variants_are_accepted, .timeout = 240)
+{
+    selftest("fff_honest_lanes fff_honest_tf32 fff_honest_int8 ff_honest_fused");
+    cr_expect_eq(r.exit_code, 0, "%s%s", r.out, r.err);
+    cr_expect(strstr(r.out, "0/0 mutants caught, 0/4 false alarms"), "%s", r.out);
+}
+
+Test(selftest, without_a_check_its_mutant_gets_away, .timeout = 240)
+{
+    char path[] = "/tmp/fflab-selftest-XXXXXX", arguments[256];
+    close(mkstemp(path));
+    snprintf(arguments, sizeof arguments,
+             "fff_mutant_borrows_x fff_mutant_tie --without read-only --json > %s", path);
+    selftest(arguments);
+    cr_expect_eq(r.exit_code, 0, "with all checks both are caught: %s", r.err);
+    json_t *document = json_load_file(path, 0, NULL);
+    remove(path);
+    const json_t *without = json_array_get(json_object_get(document, "without"), 0);
+    cr_assert(without);
+    cr_expect_str_eq(json_string_value(json_object_get(without, "escaped")), "borrows_x");
+    cr_expect_eq(json_integer_value(json_object_get(json_object_get(without, "score"), "caught")), 1);
+    cr_expect_eq(json_array_size(json_object_get(document, "mutants")), 2);
+    json_decref(document);
+}
+
+Test(selftest, refuses_names_it_does_not_know, .timeout = 60)
+{
+    selftest("no_such_mutant");
+    cr_expect_eq(r.exit_code, 1);
+    cr_expect(strstr(r.err, "selftest no_such_mutant: no mutant and no family of that name"), "%s", r.err);
+    selftest("--without fences");
+    cr_expect_eq(r.exit_code, 1);
+    cr_expect(strstr(r.err, "--without fences: expected some of old-values"), "%s", r.err);
+}
