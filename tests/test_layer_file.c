@@ -72,6 +72,7 @@ Test(layer_file, what_is_written_is_read_back)
         float *rows;
         size_t tokens;
         const char *path = files_path("layer.safetensors");
+        w.layer.activation = FFL_RELU;
         cr_assert_eq(ffl_layer_file_write(path, &w.layer, x, 2, y), FFL_OK, "%s", ffl_error());
         cr_assert_eq(ffl_layer_file_read(path, &request, &back), FFL_OK, "%s", ffl_error());
         cr_assert(back.layer.trees == w.layer.trees && back.layer.levels == w.layer.levels &&
@@ -89,6 +90,44 @@ Test(layer_file, what_is_written_is_read_back)
         cr_assert_eq(ffl_layer_file_inputs(path, 5, &rows, &tokens), FFL_OK);
         cr_assert_null(rows);
         ffl_weights_free(&w), ffl_weights_free(&back);
+    }
+    files_remove();
+}
+
+Test(layer_file, several_layers_share_a_file)
+{
+    ffl_weights w[2] = {random_weights(FFL_FFF, 5, 40), random_weights(FFL_FFF, 5, 40)}, back;
+    const float x[2][10] = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, {-1, -2, -3, -4, -5, -6, -7, -8, -9, -10}};
+    const double y[80] = {0.5};
+    ffl_layer_entry entries[2];
+    ffl_layer shape;
+    float *rows;
+    size_t tokens;
+    for (size_t i = 0; i < 2; i++) {
+        w[i].w_in[7] = 100 + (float)i;
+        w[i].layer.activation = FFL_RELU;
+        entries[i] = (ffl_layer_entry){.layer = w[i].layer, .x = x[i], .y = i ? y : NULL};
+        snprintf(entries[i].prefix, sizeof entries[i].prefix, "layers.%zu", 11 * i);
+    }
+    const char *path = files_path("layers.safetensors");
+    cr_assert_eq(ffl_layer_file_write_all(path, entries, 2, 2), FFL_OK, "%s", ffl_error());
+    for (size_t i = 0; i < 2; i++) {
+        char named[600];
+        ffl_layer_request request = as_tree;
+        snprintf(named, sizeof named, "%s:layers.%zu", path, 11 * i);
+        /* The activation is the file's; who evaluates another one is told. */
+        request.activation = FFL_GELU;
+        cr_assert_eq(ffl_layer_file_shape(named, &request, &shape), FFL_OK, "%s", ffl_error());
+        cr_assert(shape.activation == FFL_RELU && shape.trees == 2 && shape.neurons == 14);
+        cr_assert_eq(ffl_layer_file_read(named, &request, &back), FFL_BAD_INPUT);
+        cr_assert(strstr(ffl_error(), "give --activation relu"), "%s", ffl_error());
+        request.activation = FFL_RELU;
+        cr_assert_eq(ffl_layer_file_read(named, &request, &back), FFL_OK, "%s", ffl_error());
+        cr_assert_eq(memcmp(back.w_in, w[i].w_in, 14 * 5 * sizeof(float)), 0);
+        cr_assert_eq(memcmp(back.w_out, w[i].w_out, 14 * 40 * sizeof(float)), 0);
+        cr_assert_eq(ffl_layer_file_inputs(named, 5, &rows, &tokens), FFL_OK, "%s", ffl_error());
+        cr_assert(tokens == 2 && memcmp(rows, x[i], sizeof x[i]) == 0);
+        ffl_free(rows), ffl_weights_free(&back), ffl_weights_free(&w[i]);
     }
     files_remove();
 }

@@ -3,8 +3,8 @@
 #include "harness/bench/gbench.h"
 #include "harness/bench/table.h"
 #include "harness/commands.h"
-#include "harness/files/npy.h"
 #include "harness/machine.h"
+#include "harness/workload/recorded.h"
 #include "reports/gbench_json.h"
 #include "reports/grid.h"
 #include <errno.h>
@@ -14,21 +14,30 @@
 
 static const double default_timeout = 300;
 
-/* A file of recorded inputs is read before anything runs. */
-static ffl_status check_recorded(const ffl_group *group)
+/* Dense rows are views of the recorded weights, too. */
+static ffl_status check_neurons(const ffl_group *group, const char *file)
+{
+    for (size_t i = 0; i < group->row_count; i++)
+        if (group->rows[i].shape.neurons > group->tree.neurons)
+            return ffl_fail(FFL_BAD_INPUT,
+                            "--routing recorded:%s: a layer of %zu neurons; --neurons %zu needs more", file,
+                            group->tree.neurons, group->rows[i].shape.neurons);
+    return FFL_OK;
+}
+
+/* A file of recorded inputs is read before anything runs; once per shape. */
+static ffl_status check_recorded(const ffl_group *group, const ffl_group *before)
 {
     ffl_routing routing;
-    ffl_npy npy;
     FFL_TRY(ffl_routing_parse(group->routing, &routing));
     if (routing.kind != FFL_RECORDED)
         return FFL_OK;
-    FFL_TRY(ffl_npy_read_as(routing.file, "--routing", FFL_NPY_F32, 2, &npy));
-    const size_t width = npy.shape[1];
-    ffl_npy_free(&npy);
-    if (width != group->tree.width_in)
-        return ffl_fail(FFL_BAD_INPUT, "--routing %s: rows of %zu elements, the layer takes %zu",
-                        group->routing, width, group->tree.width_in);
-    return FFL_OK;
+    if (ffl_recorded_is_layer(routing.file))
+        FFL_TRY(check_neurons(group, routing.file));
+    if (before && strcmp(group->routing, before->routing) == 0 &&
+        memcmp(&group->tree, &before->tree, sizeof group->tree) == 0)
+        return FFL_OK;
+    return ffl_recorded_check(routing.file, &group->tree);
 }
 
 static ffl_status validate(const ffl_options *options)
@@ -44,8 +53,7 @@ static ffl_status validate(const ffl_options *options)
     if (status != FFL_OK)
         return status;
     for (size_t g = 0; g < groups.count && status == FFL_OK; g++)
-        if (g == 0 || strcmp(groups.value[g].routing, groups.value[g - 1].routing) != 0)
-            status = check_recorded(&groups.value[g]);
+        status = check_recorded(&groups.value[g], g ? &groups.value[g - 1] : NULL);
     ffl_groups_free(&groups);
     return status;
 }
@@ -204,6 +212,7 @@ const ffl_command ffl_command_bench = {
         "  fflab bench --batch 1,128\n"
         "  fflab bench --tree 1x11 -v '*blas3*' -v 'fff_*' --cache hot,weights-cold\n"
         "  fflab bench --routing uniform,zipf:1,single -v 'fff_*' --budget 2m --out results/routing\n"
+        "  fflab bench --routing recorded:layer.safetensors     (from fflab encoder --record)\n"
         "  fflab bench --out results/routing --resume\n"
         "  fflab bench -- --benchmark_min_time=0.1 --benchmark_repetitions=5 --benchmark_out=out.json\n",
     .options = bench_options,

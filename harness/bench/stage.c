@@ -1,6 +1,7 @@
 #include "harness/bench/stage.h"
 #include "harness/bench/clock.h"
 #include "harness/workload/random.h"
+#include "harness/workload/recorded.h"
 #include "kernels/memory.h"
 #include <stdlib.h>
 #include <string.h>
@@ -70,15 +71,32 @@ static bool same_shape(const ffl_layer *a, const ffl_layer *b)
            a->width_out == b->width_out && a->activation == b->activation;
 }
 
+/* The file that brings weights with its inputs; "" where they are seeded. */
+static ffl_status weights_of(const char *routing, char file[sizeof((ffl_routing *)0)->file])
+{
+    ffl_routing parsed = {0};
+    if (*routing)
+        FFL_TRY(ffl_routing_parse(routing, &parsed));
+    strcpy(file, parsed.kind == FFL_RECORDED && ffl_recorded_is_layer(parsed.file) ? parsed.file : "");
+    return FFL_OK;
+}
+
 /* One set of weights serves the tree and every dense layer: they are views of its first rows. */
 static ffl_status set_weights(ffl_stage *stage, const ffl_group *group)
 {
     const size_t neurons = most_neurons(group);
+    char file[sizeof((ffl_routing *)0)->file], before[sizeof file];
+    FFL_TRY(weights_of(group->routing, file));
+    FFL_TRY(weights_of(stage->made.routing, before));
     if (stage->weights.w_in && same_shape(&stage->made.tree, &group->tree) &&
-        stage->made.seed == group->seed && stage->neurons >= neurons)
+        stage->made.seed == group->seed && stage->neurons >= neurons && strcmp(file, before) == 0)
         return FFL_OK;
     forget_inputs(stage);
     ffl_weights_free(&stage->weights);
+    if (*file) {
+        stage->neurons = group->tree.neurons;
+        return ffl_recorded_weights(file, &group->tree, &stage->weights);
+    }
     ffl_layer shape = group->tree;
     shape.neurons = neurons;
     FFL_TRY(ffl_weights_new(&shape, false, &stage->weights));

@@ -6,6 +6,7 @@
 #include "harness/encoder/layers_table.h"
 #include "harness/encoder/point_run.h"
 #include "harness/encoder/print.h"
+#include "harness/encoder/record.h"
 #include "harness/encoder/task.h"
 #include "harness/encoder/timeline.h"
 #include "harness/registry.h"
@@ -93,6 +94,8 @@ static ffl_status fill_request(const ffl_options *options, json_t *request, ffl_
         status = check_variants(options, variants);
     if (status == FFL_OK)
         status = check_dump(options, variants);
+    if (status == FFL_OK)
+        status = ffl_record_request(options, &task.weights.config, request);
     if (status == FFL_OK)
         ffl_point_case_of(options, request, &task, out);
     ffl_encoder_task_close(&task);
@@ -184,10 +187,13 @@ static bool drop_finished(sweep *s, const ffl_point_case *point, json_t *variant
     return kept == 0;
 }
 
-/* With a budget, this point's part of what is left; otherwise enough for some pairs of every variant. */
+/* With a budget, this point's part of what is left; otherwise enough for some pairs of every variant. All
+ * layers run where they are recorded. */
 static void set_seconds(const sweep *s, const ffl_encoder_point *point, json_t *request)
 {
-    double seconds = ffl_option_given(s->options, FFL_OPT_FULL) ? 0 : point_seconds;
+    const bool all =
+        ffl_option_given(s->options, FFL_OPT_FULL) || ffl_option_given(s->options, FFL_OPT_RECORD);
+    double seconds = all ? 0 : point_seconds;
     if (s->budget > 0) {
         const double left = s->budget - (1e-9 * ffl_pass_clock_ns() - s->start);
         seconds = (left > 1 ? left : 1) * weight_of(point) / (s->total - s->done);
@@ -205,9 +211,10 @@ static ffl_status finish_point(sweep *s, const ffl_encoder_point_run *run)
         ffl_print_rates(run->rows);
         ffl_encoder_print_answers(run->rows);
     }
-    if (!s->json && run->model && ffl_option_given(s->options, FFL_OPT_LAYERS)) {
+    if (!s->json && run->model && ffl_option_given(s->options, FFL_OPT_LAYERS))
         ffl_print_layers(run->rows);
-    }
+    if (!s->json && run->passed)
+        ffl_record_print(run->request);
     if (s->json && run->model)
         json_array_append_new(s->answers, json_pack("{s:O, s:O, s:s}", "model", run->model, "rows", run->rows,
                                                     "repeat", run->point.repeat));
@@ -329,6 +336,8 @@ static const ffl_option encoder_options[] = {
     FFL_OPT_DUMP,
     FFL_OPT_TRACE,
     FFL_OPT_LAYERS,
+    FFL_OPT_RECORD,
+    FFL_OPT_RECORD_LAYER,
     FFL_OPT_NEURONS,
     FFL_OPT_FULL,
     FFL_OPT_BUDGET,
@@ -365,6 +374,8 @@ const ffl_command ffl_command_encoder = {
         "  fflab encoder --preset ultrafastbert-1x11 --batch 8 --seq 128\n"
         "  fflab encoder --preset bert-base -v 'ff_blas3_*' --threads 2\n"
         "  fflab encoder --preset custom:layers=4,width=256,heads=4,tree=1x7,vocab=1000,norm=post --seq 32\n"
+        "  fflab encoder --preset ultrafastbert-64x5 -v fff_buckets_avx512 --layers\n"
+        "  fflab encoder -v fff_walk_avx512 --record layer.safetensors --record-layer 5\n"
         "  fflab encoder --checkpoint DIR --tokens ids.npy --mask mask.npy -v fff_naive --dump out\n",
     .options = encoder_options,
     .validate = validate,

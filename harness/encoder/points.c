@@ -13,7 +13,7 @@ static ffl_status read_list(const ffl_options *options, ffl_option option, size_
 
 static ffl_status check_single(const ffl_options *options, size_t count)
 {
-    static const ffl_option single[] = {FFL_OPT_TOKENS, FFL_OPT_DUMP, FFL_OPT_TRACE};
+    static const ffl_option single[] = {FFL_OPT_TOKENS, FFL_OPT_DUMP, FFL_OPT_TRACE, FFL_OPT_RECORD};
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         if (count > 1 && ffl_option_given(options, single[i]))
             return ffl_fail(FFL_BAD_INPUT,

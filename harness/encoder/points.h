@@ -17,8 +17,8 @@ typedef struct ffl_encoder_points {
     size_t count;
 } ffl_encoder_points;
 
-/* FFL_BAD_INPUT names option and value, and refuses lists beside --tokens, --dump or --trace, which are of
- * one. */
+/* FFL_BAD_INPUT names option and value, and refuses lists beside --tokens, --dump, --trace or --record, which
+ * are of one. */
 ffl_status ffl_encoder_points_from(const ffl_options *options, ffl_encoder_points *out);
 void ffl_encoder_points_free(ffl_encoder_points *points);
 

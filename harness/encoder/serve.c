@@ -1,6 +1,7 @@
 #include "harness/encoder/serve.h"
 #include "harness/bench/pin.h"
 #include "harness/encoder/plan.h"
+#include "harness/encoder/record.h"
 #include "harness/encoder/serve_session.h"
 #include "harness/registry.h"
 #include "kernels/memory.h"
@@ -50,6 +51,9 @@ static ffl_status serve_pass(ffl_serve_session *s, int index, const ffl_variant 
     const double share = share_of(s), start = ffl_pass_clock_ns();
     FFL_TRY(ffl_serve_reference(s, v->operation));
     FFL_TRY(ffl_serve_verify(s, index, v, e, &verdict));
+    if (index >= 0 && e != s->baseline && verdict.verdict < FFL_FAILED)
+        FFL_TRY(ffl_record_write(s->request, e, s->task.weights.config.layers, s->inputs[1],
+                                 s->task.input.batch * s->task.input.sequence));
     FFL_TRY(ffl_layer_times_new(s->task.weights.config.layers, ffl_serve_scale(s), &times));
     ffl_status status =
         time_passes(s, v, e, share - 1e-9 * (ffl_pass_clock_ns() - start), &verdict, &pairs, &times);

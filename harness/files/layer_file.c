@@ -116,6 +116,22 @@ static ffl_status read_tree(const source *s, const ffl_layer_request *request, s
     return metadata_number(s, "parallel_trees", 999999999, trees);
 }
 
+/* The metadata's, or else the one asked for. */
+static ffl_status read_activation(const source *s, const ffl_layer_request *request, ffl_layer *out)
+{
+    const char *text = ffl_safetensors_metadata(s->file, "activation");
+    out->activation = request->activation;
+    for (size_t i = 0; text && ffl_activation_names[i]; i++) {
+        out->activation = (ffl_activation)i;
+        if (strcmp(text, ffl_activation_names[i]) == 0)
+            return FFL_OK;
+    }
+    return text ? ffl_fail(FFL_BAD_INPUT,
+                           "%s: __metadata__: activation is '%.32s'; expected gelu, relu or gelu_tanh",
+                           s->path, text)
+                : FFL_OK;
+}
+
 static ffl_status read_shape(const source *s, const ffl_layer_request *request, ffl_layer *out)
 {
     const size_t neurons = s->w_in->shape[0], width_in = s->w_in->shape[1], width_out = s->w_out->shape[0];
@@ -140,8 +156,16 @@ static ffl_status read_shape(const source *s, const ffl_layer_request *request, 
         return ffl_fail(FFL_BAD_INPUT,
                         "%s: %s: a tree has no output bias; only a dense variant can use this layer", s->path,
                         s->b_out->name);
-    out->activation = request->activation;
-    return FFL_OK;
+    return read_activation(s, request, out);
+}
+
+/* For whoever evaluates it: a layer recorded with another activation is another layer. */
+static ffl_status check_activation(const source *s, const ffl_layer_request *request, const ffl_layer *shape)
+{
+    if (shape->activation == request->activation)
+        return FFL_OK;
+    return ffl_fail(FFL_BAD_INPUT, "%s: __metadata__: activation is %s; give --activation %s", s->path,
+                    ffl_activation_names[shape->activation], ffl_activation_names[shape->activation]);
 }
 
 static ffl_status load(const source *s, const ffl_tensor *tensor, float *out)
@@ -197,6 +221,8 @@ ffl_status ffl_layer_file_read(const char *path, const ffl_layer_request *reques
     if (status == FFL_OK)
         status = read_shape(&s, request, &shape);
     if (status == FFL_OK)
+        status = check_activation(&s, request, &shape);
+    if (status == FFL_OK)
         status = ffl_weights_new(&shape, s.b_out != NULL, out);
     if (status == FFL_OK && (status = load_all(&s, out)) != FFL_OK)
         ffl_weights_free(out);
@@ -204,14 +230,30 @@ ffl_status ffl_layer_file_read(const char *path, const ffl_layer_request *reques
     return status;
 }
 
+ffl_status ffl_layer_file_shape(const char *path, const ffl_layer_request *request, ffl_layer *out)
+{
+    source s;
+    FFL_TRY(open_source(path, &s));
+    ffl_status status = find_tensors(&s);
+    if (status == FFL_OK)
+        status = check_shapes(&s);
+    if (status == FFL_OK)
+        status = read_shape(&s, request, out);
+    ffl_safetensors_close(s.file);
+    return status;
+}
+
 static ffl_status read_inputs(const source *s, size_t width_in, float **x, size_t *tokens)
 {
-    const ffl_tensor *tensor = ffl_safetensors_find(s->file, "x");
+    char name[sizeof s->prefix + 1];
+    snprintf(name, sizeof name, "%sx", s->prefix);
+    const ffl_tensor *own = ffl_safetensors_find(s->file, name);
+    const ffl_tensor *tensor = own ? own : ffl_safetensors_find(s->file, "x");
     if (!tensor)
         return FFL_OK;
     if (tensor->dimensions != 2 || tensor->shape[1] != width_in || tensor->shape[0] == 0)
-        return ffl_fail(FFL_BAD_INPUT, "%s: x does not fit: expected [rows, %zu], at least one row", s->path,
-                        width_in);
+        return ffl_fail(FFL_BAD_INPUT, "%s: %s does not fit: expected [rows, %zu], at least one row", s->path,
+                        tensor->name, width_in);
     float *rows = ffl_alloc_rows(tensor->count, sizeof *rows);
     if (!rows)
         return ffl_fail(FFL_NO_MEMORY, "%s: x: %s", s->path, ffl_error());

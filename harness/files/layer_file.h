@@ -5,7 +5,8 @@
  * colon: model.safetensors:encoder.layers.3.ffn. w_out is transposed to [N][H_out].
  *
  * The tree is the file's __metadata__ (depth, parallel_trees), overridden by --tree. With neither, a dense
- * operation loads all neurons, and a tree is an error that says what to add.
+ * operation loads all neurons, and a tree is an error that says what to add. __metadata__.activation (as
+ * --activation has it), where it is there, must be the activation asked for.
  */
 #ifndef FFL_HARNESS_LAYER_FILE_H
 #define FFL_HARNESS_LAYER_FILE_H
@@ -21,12 +22,26 @@ typedef struct ffl_layer_request {
 /* Finite weights of a consistent shape, or FFL_BAD_INPUT naming file, tensor and element. */
 ffl_status ffl_layer_file_read(const char *path, const ffl_layer_request *request, ffl_weights *out);
 
-/* The file's own inputs, if it has a tensor "x" [B, H]: rows in *x (ffl_free), their number in *tokens;
- * *x = NULL when it has none. */
+/* Its shape alone; the activation is the file's where it names one. */
+ffl_status ffl_layer_file_shape(const char *path, const ffl_layer_request *request, ffl_layer *out);
+
+/* The file's own inputs, if it has a tensor "x" [B, H], behind the layer's prefix or bare: rows in *x (ffl_free),
+ * their number in *tokens; *x = NULL when it has none. */
 ffl_status ffl_layer_file_inputs(const char *path, size_t width_in, float **x, size_t *tokens);
 
 /* Writes a layer (and x, y when given) in the same form: safetensors with __metadata__. */
 ffl_status ffl_layer_file_write(const char *path, const ffl_layer *layer, const float *x, size_t tokens,
                                 const double *y);
+
+/* One of several layers in a file: read as FILE:prefix. */
+typedef struct ffl_layer_entry {
+    char prefix[32]; /* "layers.3"; "" for bare names */
+    ffl_layer layer; /* all of a file have the same trees and activation */
+    const float *x;  /* [tokens][width_in] or NULL */
+    const double *y; /* [tokens][width_out] or NULL */
+} ffl_layer_entry;
+
+ffl_status ffl_layer_file_write_all(const char *path, const ffl_layer_entry *entries, size_t count,
+                                    size_t tokens);
 
 #endif

@@ -1,4 +1,4 @@
-/* Writing a layer (layer_file.h). */
+/* Writing layers (layer_file.h). */
 #include "harness/files/file.h"
 #include "harness/files/layer_file.h"
 #include "kernels/memory.h"
@@ -7,51 +7,69 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Adds one header entry and moves *offset behind its data. */
-static int add_entry(json_t *header, const char *name, const char *dtype, size_t element, size_t dimensions,
-                     size_t rows, size_t columns, size_t *offset)
+/* The header while it grows. */
+typedef struct heading {
+    json_t *all;
+    size_t offset; /* where the next tensor's data begins */
+    bool failed;
+} heading;
+
+/* One entry; its data begins where the last one's ends. columns: 0 for a vector. */
+static void add_entry(heading *h, const char *prefix, const char *name, const char *dtype, size_t element,
+                      size_t rows, size_t columns)
 {
-    const size_t bytes = element * rows * (dimensions == 2 ? columns : 1), begin = *offset;
-    json_t *shape = dimensions == 2 ? json_pack("[I, I]", (json_int_t)rows, (json_int_t)columns)
-                                    : json_pack("[I]", (json_int_t)rows);
-    *offset += bytes;
-    return json_object_set_new(header, name,
-                               json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype, "shape", shape,
-                                         "data_offsets", (json_int_t)begin, (json_int_t)*offset));
+    char full[96];
+    const size_t bytes = element * rows * (columns ? columns : 1), begin = h->offset;
+    json_t *shape = columns ? json_pack("[I, I]", (json_int_t)rows, (json_int_t)columns)
+                            : json_pack("[I]", (json_int_t)rows);
+    h->offset += bytes;
+    snprintf(full, sizeof full, "%s%s%s", prefix, *prefix ? "." : "", name);
+    h->failed |=
+        json_object_set_new(h->all, full,
+                            json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype, "shape", shape, "data_offsets",
+                                      (json_int_t)begin, (json_int_t)h->offset)) != 0;
 }
 
-/* y comes first: its doubles then start at a multiple of 8. */
-static json_t *make_header(const ffl_layer *l, const float *x, size_t tokens, const double *y)
+static void add_metadata(heading *h, const ffl_layer *l)
 {
-    json_t *header = json_object();
-    size_t offset = 0;
-    int failed = !header;
-    if (l->operation == FFL_FFF) {
-        char depth[24], trees[24];
-        snprintf(depth, sizeof depth, "%zu", l->levels - 1);
-        snprintf(trees, sizeof trees, "%zu", l->trees);
-        failed |= json_object_set_new(header, "__metadata__",
-                                      json_pack("{s:s, s:s}", "depth", depth, "parallel_trees", trees));
+    char depth[24], trees[24];
+    snprintf(depth, sizeof depth, "%zu", l->levels - 1);
+    snprintf(trees, sizeof trees, "%zu", l->trees);
+    h->failed |= json_object_set_new(h->all, "__metadata__",
+                                     json_pack("{s:s, s:s, s:s}", "depth", depth, "parallel_trees", trees,
+                                               "activation", ffl_activation_names[l->activation])) != 0;
+}
+
+/* All y come first: their doubles then start at a multiple of 8. */
+static json_t *make_header(const ffl_layer_entry *entries, size_t count, size_t tokens)
+{
+    heading h = {.all = json_object()};
+    if (entries->layer.operation == FFL_FFF)
+        add_metadata(&h, &entries->layer);
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].y)
+            add_entry(&h, entries[i].prefix, "y", "F64", 8, tokens, entries[i].layer.width_out);
+    for (size_t i = 0; i < count; i++) {
+        const ffl_layer *l = &entries[i].layer;
+        const char *prefix = entries[i].prefix;
+        add_entry(&h, prefix, "linear_in.weight", "F32", 4, l->neurons, l->width_in);
+        add_entry(&h, prefix, "linear_in.bias", "F32", 4, l->neurons, 0);
+        add_entry(&h, prefix, "linear_out.weight", "F32", 4, l->width_out, l->neurons);
+        if (l->b_out)
+            add_entry(&h, prefix, "linear_out.bias", "F32", 4, l->width_out, 0);
+        if (entries[i].x)
+            add_entry(&h, prefix, "x", "F32", 4, tokens, l->width_in);
     }
-    if (y)
-        failed |= add_entry(header, "y", "F64", 8, 2, tokens, l->width_out, &offset);
-    failed |= add_entry(header, "linear_in.weight", "F32", 4, 2, l->neurons, l->width_in, &offset);
-    failed |= add_entry(header, "linear_in.bias", "F32", 4, 1, l->neurons, 1, &offset);
-    failed |= add_entry(header, "linear_out.weight", "F32", 4, 2, l->width_out, l->neurons, &offset);
-    if (l->b_out)
-        failed |= add_entry(header, "linear_out.bias", "F32", 4, 1, l->width_out, 1, &offset);
-    if (x)
-        failed |= add_entry(header, "x", "F32", 4, 2, tokens, l->width_in, &offset);
-    if (!failed)
-        return header;
-    json_decref(header);
+    if (!h.failed)
+        return h.all;
+    json_decref(h.all);
     return NULL;
 }
 
 /* Length, JSON, and spaces up to a multiple of 8, as the format wants it. */
-static ffl_status write_header(const ffl_layer *l, const float *x, size_t tokens, const double *y, FILE *to)
+static ffl_status write_header(const ffl_layer_entry *entries, size_t count, size_t tokens, FILE *to)
 {
-    json_t *header = make_header(l, x, tokens, y);
+    json_t *header = make_header(entries, count, tokens);
     char *text = header ? json_dumps(header, JSON_COMPACT) : NULL;
     json_decref(header);
     if (!text)
@@ -66,33 +84,57 @@ static ffl_status write_header(const ffl_layer *l, const float *x, size_t tokens
     return FFL_OK;
 }
 
+/* w_out is stored by column: 32 of them at a time, or every element would touch another page. */
+static ffl_status write_transposed(const ffl_layer *l, FILE *to)
+{
+    enum { COLUMNS = 32 };
+    float *block = ffl_alloc_array(COLUMNS * l->neurons, sizeof *block);
+    if (!block)
+        return FFL_NO_MEMORY;
+    for (size_t j = 0; j < l->width_out; j += COLUMNS) {
+        const size_t columns = l->width_out - j < COLUMNS ? l->width_out - j : COLUMNS;
+        for (size_t n = 0; n < l->neurons; n++)
+            for (size_t c = 0; c < columns; c++)
+                block[c * l->neurons + n] = l->w_out[n * l->width_out + j + c];
+        fwrite(block, sizeof *block, columns * l->neurons, to);
+    }
+    ffl_free(block);
+    return FFL_OK;
+}
+
+static ffl_status write_layer(const ffl_layer_entry *entry, size_t tokens, FILE *to)
+{
+    const ffl_layer *l = &entry->layer;
+    fwrite(l->w_in, sizeof *l->w_in, l->neurons * l->width_in, to);
+    fwrite(l->b_in, sizeof *l->b_in, l->neurons, to);
+    FFL_TRY(write_transposed(l, to));
+    if (l->b_out)
+        fwrite(l->b_out, sizeof *l->b_out, l->width_out, to);
+    if (entry->x)
+        fwrite(entry->x, sizeof *entry->x, tokens * l->width_in, to);
+    return FFL_OK;
+}
+
+ffl_status ffl_layer_file_write_all(const char *path, const ffl_layer_entry *entries, size_t count,
+                                    size_t tokens)
+{
+    ffl_new_file file;
+    FFL_TRY(ffl_file_begin(path, &file));
+    ffl_status status = write_header(entries, count, tokens, file.stream);
+    for (size_t i = 0; i < count && status == FFL_OK; i++)
+        if (entries[i].y)
+            fwrite(entries[i].y, sizeof *entries[i].y, tokens * entries[i].layer.width_out, file.stream);
+    for (size_t i = 0; i < count && status == FFL_OK; i++)
+        status = write_layer(&entries[i], tokens, file.stream);
+    if (status == FFL_OK)
+        return ffl_file_commit(&file);
+    ffl_file_abandon(&file);
+    return status;
+}
+
 ffl_status ffl_layer_file_write(const char *path, const ffl_layer *layer, const float *x, size_t tokens,
                                 const double *y)
 {
-    ffl_new_file file;
-    float *column = ffl_alloc_array(layer->neurons, sizeof *column);
-    if (!column)
-        return FFL_NO_MEMORY;
-    ffl_status status = ffl_file_begin(path, &file);
-    if (status == FFL_OK && (status = write_header(layer, x, tokens, y, file.stream)) != FFL_OK)
-        ffl_file_abandon(&file);
-    if (status != FFL_OK)
-        goto fail;
-    if (y)
-        fwrite(y, sizeof *y, tokens * layer->width_out, file.stream);
-    fwrite(layer->w_in, sizeof *column, layer->neurons * layer->width_in, file.stream);
-    fwrite(layer->b_in, sizeof *column, layer->neurons, file.stream);
-    for (size_t j = 0; j < layer->width_out; j++) {
-        for (size_t n = 0; n < layer->neurons; n++)
-            column[n] = layer->w_out[n * layer->width_out + j];
-        fwrite(column, sizeof *column, layer->neurons, file.stream);
-    }
-    if (layer->b_out)
-        fwrite(layer->b_out, sizeof *column, layer->width_out, file.stream);
-    if (x)
-        fwrite(x, sizeof *x, tokens * layer->width_in, file.stream);
-    status = ffl_file_commit(&file);
-fail:
-    ffl_free(column);
-    return status;
+    const ffl_layer_entry entry = {.layer = *layer, .x = x, .y = y};
+    return ffl_layer_file_write_all(path, &entry, 1, tokens);
 }

@@ -1,9 +1,9 @@
 #include "harness/workload/routing.h"
-#include "harness/files/npy.h"
 #include "harness/workload/impose.h"
 #include "harness/workload/leaves.h"
 #include "harness/workload/parallel.h"
 #include "harness/workload/random.h"
+#include "harness/workload/recorded.h"
 #include "kernels/memory.h"
 #include <math.h>
 #include <stdatomic.h>
@@ -51,16 +51,15 @@ ffl_status ffl_routing_parse(const char *text, ffl_routing *out)
     if (strncmp(text, recorded, sizeof recorded - 1) == 0) {
         const char *file = text + sizeof recorded - 1;
         if (!*file || strlen(file) >= sizeof out->file)
-            return ffl_fail(FFL_BAD_INPUT,
-                            "--routing %s: expected recorded:FILE.npy, a path of 1 to %zu bytes", text,
-                            sizeof out->file - 1);
+            return ffl_fail(FFL_BAD_INPUT, "--routing %s: expected recorded:FILE, a path of 1 to %zu bytes",
+                            text, sizeof out->file - 1);
         strcpy(out->file, file);
         return FFL_OK;
     }
     return ffl_fail(
         FFL_BAD_INPUT,
         "--routing %s: expected uniform, zipf:S (S from 0 to 20), prototypes:K (K from 1 to 1000000), "
-        "single, thrash or recorded:FILE.npy",
+        "single, thrash or recorded:FILE",
         text);
 }
 
@@ -161,30 +160,12 @@ static ffl_status make(const ffl_layer *layer, const ffl_routing *routing, uint6
     return status;
 }
 
-static ffl_status replay(const char *file, size_t width, float *x, size_t ldx, size_t tokens)
-{
-    ffl_npy rows;
-    FFL_TRY(ffl_npy_read_as(file, "--routing recorded:", FFL_NPY_F32, 2, &rows));
-    ffl_status status = FFL_OK;
-    if (rows.shape[0] == 0 || rows.shape[1] != width)
-        status = ffl_fail(FFL_BAD_INPUT, "--routing recorded:%s: [%zu, %zu]; expected rows of width %zu",
-                          file, rows.shape[0], rows.shape[1], width);
-    for (size_t i = 0; status == FFL_OK && i < rows.count; i++)
-        if (!isfinite(((const float *)rows.data)[i]))
-            status = ffl_fail(FFL_BAD_INPUT, "--routing recorded:%s: row %zu, element %zu is not finite",
-                              file, i / width, i % width);
-    for (size_t t = 0; status == FFL_OK && t < tokens; t++)
-        memcpy(x + t * ldx, (const float *)rows.data + t % rows.shape[0] * width, width * sizeof *x);
-    ffl_npy_free(&rows);
-    return status;
-}
-
 ffl_status ffl_routing_inputs(const ffl_layer *layer, const ffl_routing *routing, uint64_t seed, float *x,
                               size_t ldx, size_t tokens, ffl_routing_report *report)
 {
     bool constructed = true;
     if (routing->kind == FFL_RECORDED) {
-        FFL_TRY(replay(routing->file, layer->width_in, x, ldx, tokens));
+        FFL_TRY(ffl_recorded_inputs(routing->file, layer->width_in, x, ldx, tokens));
     } else if (layer->operation == FFL_FFF) {
         FFL_TRY(make(layer, routing, seed, x, ldx, tokens, &constructed));
     } else {

@@ -4,7 +4,7 @@
  *
  *   uniform        every leaf equally likely          single          one path for all tokens
  *   zipf:S         leaf of rank r with weight r^-S    thrash          the leaves in turn, far ones next
- *   prototypes:K   K clusters of inputs with noise    recorded:FILE   inputs of a real model, .npy
+ *   prototypes:K   K clusters of inputs with noise    recorded:FILE   inputs of a real model: recorded.h
  */
 #ifndef FFL_HARNESS_ROUTING_H
 #define FFL_HARNESS_ROUTING_H

@@ -1,5 +1,7 @@
 #include "harness/workload/shapes.h"
 #include "harness/encoder/config.h"
+#include "harness/workload/recorded.h"
+#include "harness/workload/routing.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -41,6 +43,33 @@ static preset of_encoder(const char *name, const ffl_encoder_config *config)
         out.dense[0] = AS_THE_TREES;
         out.dense[out.dense_count++] = 3072;
     }
+    return out;
+}
+
+/* The layer that --routing recorded:FILE brings, when nothing else says which shape is meant. */
+static ffl_status find_recorded(const ffl_options *options, ffl_layer *out, bool *found)
+{
+    static const ffl_option said[] = {FFL_OPT_TREE, FFL_OPT_WIDTH, FFL_OPT_WIDTH_OUT, FFL_OPT_PRESET};
+    ffl_word_list words;
+    *found = false;
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (ffl_option_given(options, said[i]))
+            return FFL_OK;
+    FFL_TRY(ffl_option_words(options, FFL_OPT_ROUTING, "uniform", &words));
+    for (size_t i = 0; i < words.count && !*found; i++) {
+        ffl_routing routing;
+        FFL_TRY(ffl_routing_parse(words.value[i], &routing));
+        *found = routing.kind == FFL_RECORDED && ffl_recorded_is_layer(routing.file);
+        if (*found)
+            FFL_TRY(ffl_recorded_shape(routing.file, out));
+    }
+    return FFL_OK;
+}
+
+static preset of_recorded(const ffl_layer *layer)
+{
+    preset out = {.name = "recorded", .width = layer->width_in, .dense = {AS_THE_TREES}, .dense_count = 1};
+    snprintf(out.tree, sizeof out.tree, "%zux%zu", layer->trees, layer->levels - 1);
     return out;
 }
 
@@ -151,10 +180,17 @@ ffl_status ffl_shapes_from_options(const ffl_options *options, ffl_shape_list *o
     size_t width_in, width_out, activation;
     ffl_tree_list trees;
     ffl_size_list dense;
+    ffl_layer recorded;
+    bool replayed;
     FFL_TRY(find_preset(options, &from));
+    FFL_TRY(find_recorded(options, &recorded, &replayed));
+    if (replayed)
+        from = of_recorded(&recorded);
     FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH, 1, WIDTH_MAX, from.width, &width_in));
-    FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH_OUT, 1, WIDTH_MAX, width_in, &width_out));
-    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, ffl_activation_names, FFL_GELU, &activation));
+    FFL_TRY(ffl_option_size(options, FFL_OPT_WIDTH_OUT, 1, WIDTH_MAX,
+                            replayed ? recorded.width_out : width_in, &width_out));
+    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, ffl_activation_names,
+                              replayed ? recorded.activation : FFL_GELU, &activation));
     FFL_TRY(ffl_option_trees(options, from.tree, &trees));
     FFL_TRY(read_dense(options, &from, &dense));
     *out = (ffl_shape_list){.count = trees.count};
