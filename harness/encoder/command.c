@@ -27,6 +27,14 @@ static const double default_timeout = 900;
 
 /* ---- Which variants ---- */
 
+static bool is_among(const json_t *names, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(names); i++)
+        if (strcmp(json_string_value(json_array_get(names, i)), name) == 0)
+            return true;
+    return false;
+}
+
 /* All trees by default; dense ones when the encoder is dense or when -v names them. */
 static ffl_status select_variants(const ffl_options *options, const ffl_encoder_config *config, json_t *out)
 {
@@ -35,7 +43,7 @@ static ffl_status select_variants(const ffl_options *options, const ffl_encoder_
         const ffl_variant *v = ffl_registry_at(i);
         const char *why = "";
         if (!ffl_option_selects(options, v) || (!named && v->operation != config->operation) ||
-            (!named && !ffl_variant_available(v, &why)))
+            (!named && !ffl_variant_available(v, &why)) || is_among(out, v->name))
             continue;
         if (json_array_append_new(out, json_string(v->name)) != 0)
             return ffl_fail(FFL_NO_MEMORY, "no memory for the list of variants");
@@ -85,11 +93,14 @@ static ffl_status fill_request(const ffl_options *options, json_t *request, ffl_
     ffl_encoder_task task;
     FFL_TRY(ffl_encoder_task_open(request, false, &task));
     json_t *variants = json_array();
-    ffl_status status = variants ? select_variants(options, &task.weights.config, variants) : FFL_NO_MEMORY;
+    /* The best first: should time run out, they are there. */
+    ffl_status status =
+        variants
+            ? add_best(options, &task, (int)json_integer_value(json_object_get(request, "threads")), variants)
+            : FFL_NO_MEMORY;
     json_object_set_new(request, "variants", variants);
     if (status == FFL_OK)
-        status =
-            add_best(options, &task, (int)json_integer_value(json_object_get(request, "threads")), variants);
+        status = select_variants(options, &task.weights.config, variants);
     if (status == FFL_OK)
         status = check_variants(options, variants);
     if (status == FFL_OK)
@@ -160,7 +171,7 @@ typedef struct sweep {
     bool json;
     json_t *answers;      /* of --json: an object per point */
     size_t shard, shards; /* the part of the points that is ours, from 1 */
-    size_t passed, failed, resumed;
+    size_t passed, failed, resumed, left_out;
 } sweep;
 
 /* Time goes with the tokens, but a model must be made for a few of them, too. */
@@ -268,15 +279,24 @@ static bool is_ours(const sweep *s, size_t i)
     return i % s->shards == s->shard - 1;
 }
 
+/* The first point always runs. */
+static bool budget_is_spent(const sweep *s)
+{
+    return s->budget > 0 && s->done > 0 && 1e-9 * ffl_pass_clock_ns() - s->start > s->budget;
+}
+
 static ffl_status run_points(sweep *s)
 {
     ffl_status status = FFL_OK;
     for (size_t i = 0; i < s->points.count; i++)
         s->total += is_ours(s, i) ? weight_of(&s->points.value[i]) : 0;
     s->progress = ffl_progress_new("encoder", s->total);
-    for (size_t i = 0; i < s->points.count && status == FFL_OK; i++)
-        if (is_ours(s, i))
+    for (size_t i = 0; i < s->points.count && status == FFL_OK; i++) {
+        if (is_ours(s, i) && budget_is_spent(s))
+            s->left_out++;
+        else if (is_ours(s, i))
             status = run_point(s, &s->points.value[i]);
+    }
     ffl_progress_free(s->progress);
     if (s->json && (status == FFL_OK || status == FFL_INTERRUPTED)) {
         const ffl_status printed = print_json(s);
@@ -284,6 +304,9 @@ static ffl_status run_points(sweep *s)
     } else if (!s->json && (s->passed || s->failed)) {
         printf("\njournal: %s/journal.jsonl\n", ffl_journal_dir(s->journal));
     }
+    if (s->left_out && !s->json)
+        printf("%zu point%s did not run: the budget is spent; --resume goes on\n", s->left_out,
+               s->left_out == 1 ? "" : "s");
     if (s->resumed && !s->json)
         printf("%zu row%s were in the journal already\n", s->resumed, s->resumed == 1 ? "" : "s");
     return status;

@@ -2,6 +2,7 @@
 #include "harness/encoder/plan.h"
 #include "harness/encoder/serve_session.h"
 #include "reports/passes.h"
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -64,7 +65,7 @@ ffl_status ffl_serve_measure(ffl_serve_session *s, ffl_encoder *e, double share,
                              ffl_layer_times *times)
 {
     const double start = ffl_pass_clock_ns();
-    const double most = !(share >= 0) || share > row_seconds_max ? row_seconds_max : share;
+    const double most = isnan(share) || share > row_seconds_max ? row_seconds_max : share;
     out->count = 0;
     do
         FFL_TRY(one_pair(s, e, out, times));

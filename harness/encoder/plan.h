@@ -11,8 +11,7 @@
 #include "harness/encoder/task.h"
 
 enum {
-    /* So many layers leave each other's weights as cold as all of them would: three dense ones are larger
-     * than the caches of any one core. */
+    /* So many layers leave each other's weights as cold as all of them would: 138 MB of 1x11's. */
     FFL_PLAN_LAYERS_MIN = 4,
     FFL_PLAN_PAIRS = 3 /* of passes: what the plan makes room for */
 };

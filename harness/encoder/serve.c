@@ -71,12 +71,18 @@ static ffl_status skip(const ffl_serve_session *s, int index, const ffl_variant 
                                                 "verdict", ffl_verdict_name(verdict), "reason", why));
 }
 
-/* For one pass. A verified and a timed one must fit into what a budget leaves. */
+static bool is_strict(const ffl_serve_session *s)
+{
+    return json_is_true(json_object_get(s->request, "strict"));
+}
+
+/* For one pass. A verified and a timed one must fit into what a budget leaves; but a point without any answer
+ * would have been made for nothing. */
 static double patience_of(const ffl_serve_session *s)
 {
     const double most = json_is_true(json_object_get(s->request, "named")) ? INFINITY : patience_seconds;
     const double left = (s->seconds - elapsed(s)) / 2;
-    return json_is_true(json_object_get(s->request, "strict")) && left < most ? left : most;
+    return s->trees_run && is_strict(s) && left < most ? left : most;
 }
 
 static ffl_status serve_variant(ffl_serve_session *s, int index, const ffl_variant *v)
@@ -87,7 +93,7 @@ static ffl_status serve_variant(ffl_serve_session *s, int index, const ffl_varia
     const char *why = "";
     ffl_encoder *e;
     FFL_TRY(ffl_answer_send(s->answer, json_pack("{s:i}", "at", index)));
-    if (s->seconds > 0 && elapsed(s) > s->seconds && json_is_true(json_object_get(s->request, "strict")))
+    if (s->trees_run && s->seconds > 0 && elapsed(s) > s->seconds && is_strict(s))
         return skip(s, index, v, FFL_SKIPPED, "the budget is spent; --resume goes on");
     if (layer.operation != v->operation)
         return skip(s, index, v, FFL_UNSUPPORTED_HERE, "this encoder's layers are dense");
@@ -109,6 +115,7 @@ static ffl_status serve_variant(ffl_serve_session *s, int index, const ffl_varia
         ffl_encoder_new(&s->task.weights, v, s->task.input.batch, s->task.input.sequence, s->threads, &e));
     ffl_status status = serve_pass(s, index, v, e);
     ffl_encoder_free(e);
+    s->trees_run++;
     if (status == FFL_DEVICE || status == FFL_UNSUPPORTED || status == FFL_INTERNAL)
         status = skip(s, index, v, FFL_FAILED, ffl_error());
     else if (status == FFL_NO_MEMORY)

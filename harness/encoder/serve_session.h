@@ -26,6 +26,7 @@ typedef struct ffl_serve_session {
     double dense_penalty;  /* its feedforward layers: time in place / alone */
     double start, seconds; /* of the job, monotonic; what it may take, 0: no limit */
     size_t rows_left;      /* to share that time */
+    size_t trees_run;      /* variants beside the baseline that have their row */
     float *inputs[2]; /* [layers][tokens][width]: what feedforward layers were given: the baseline's, and the
                          variant's */
 } ffl_serve_session;
