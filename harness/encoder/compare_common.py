@@ -147,7 +147,7 @@ class Fflab:
         self.folder, self.times, self.name = folder, {True: [], False: []}, ""
         self.command = [arguments.program, "encoder", "--checkpoint", folder, "--tokens",
                         os.path.join(folder, "ids.npy"), "--threads", str(arguments.threads), "--json", "-v",
-                        arguments.variant]  # on the processors that the caller has
+                        arguments.variant, "--out", os.path.join(folder, "results")]
 
     def run(self, *more):
         done = subprocess.run(self.command + list(more), capture_output=True, text=True)
