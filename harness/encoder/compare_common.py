@@ -153,7 +153,9 @@ class Fflab:
         done = subprocess.run(self.command + list(more), capture_output=True, text=True)
         if done.returncode:
             raise SystemExit("fflab: " + (done.stderr or done.stdout))
-        return json.loads(done.stdout)["rows"]
+        answer = json.loads(done.stdout)
+        self.products = answer["model"]["projections"]
+        return answer["rows"]
 
     def outputs(self):
         out = os.path.join(self.folder, "out")
@@ -239,7 +241,7 @@ def compare(arguments, title, prepare):
         shutil.rmtree(folder)
     print("%s, %d x %d tokens, %d thread%s, f32, %s; ms per pass, median (least) of %d rounds" %
           (a.preset, a.batch, a.seq, a.threads, "s" if a.threads > 1 else "", title, a.rounds))
-    print("  fflab's parts: " + ", ".join("%s %.1f" % (part, ns / 1e6) for part, ns in ours.parts.items()))
+    print("  fflab's products by %s; parts: " % ours.products + ", ".join("%s %.1f" % (part, ns / 1e6) for part, ns in ours.parts.items()))
     for logits in (False, True):
         mine = np.median(ours.times[logits])
         print("  %-15s fflab %s %.1f (%.1f)" % ("with logits" if logits else "without logits", ours.name, mine,
