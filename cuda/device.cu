@@ -5,11 +5,27 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool available;
-static char name[256], reason[512];
+static char reason[512];
+static ffl_device_info info;
 
 /* Its only use: the runtime says whether this build has code for the device. */
 __global__ static void probe_kernel()
 {
+}
+
+static void describe(const cudaDeviceProp *p, int device)
+{
+    snprintf(info.name, sizeof info.name, "%s", p->name);
+    info.major = p->major;
+    info.minor = p->minor;
+    info.multiprocessors = p->multiProcessorCount;
+    info.l2_bytes = (size_t)p->l2CacheSize;
+    info.memory_bytes = p->totalGlobalMem;
+    /* Unknown ones stay 0 or empty. */
+    (void)cudaDriverGetVersion(&info.driver);
+    (void)cudaRuntimeGetVersion(&info.runtime);
+    (void)cudaDeviceGetPCIBusId(info.pci, (int)sizeof info.pci, device);
+    (void)cudaGetLastError();
 }
 
 static void probe()
@@ -30,12 +46,12 @@ static void probe()
                  cudaGetErrorName(error));
         return;
     }
-    snprintf(name, sizeof name, "%s", properties.name);
+    describe(&properties, device);
     error = cudaFuncGetAttributes(&attributes, probe_kernel);
     if (error != cudaSuccess) {
         cudaGetLastError();
-        snprintf(reason, sizeof reason, "%s, compute capability %d%d: %s; built for %s (-Dgpu_arch)", name,
-                 properties.major, properties.minor, cudaGetErrorString(error), FFL_GPU_ARCH);
+        snprintf(reason, sizeof reason, "%s, compute capability %d%d: %s; built for %s (-Dgpu_arch)",
+                 info.name, properties.major, properties.minor, cudaGetErrorString(error), FFL_GPU_ARCH);
         return;
     }
     available = true;
@@ -51,7 +67,7 @@ bool ffl_device_available(const char **why)
 const char *ffl_device_name(void)
 {
     pthread_once(&once, probe);
-    return name;
+    return info.name;
 }
 
 bool ffl_device_lost(const char **why)
@@ -73,6 +89,12 @@ bool ffl_device_emulated(void)
 #else
     return false;
 #endif
+}
+
+const ffl_device_info *ffl_device_describe(void)
+{
+    pthread_once(&once, probe);
+    return available ? &info : NULL;
 }
 
 ffl_status ffl_cuda_fail(cudaError_t error, const char *call, const char *file, int line)
@@ -104,6 +126,8 @@ void ffl_device_free(void *buffer)
 ffl_status ffl_device_upload(void *device, const void *host, size_t bytes)
 {
     FFL_CUDA_TRY(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));
+    /* From pageable memory it may return while the last part is on its way, and other streams do not wait. */
+    FFL_CUDA_TRY(cudaStreamSynchronize(0));
     return FFL_OK;
 }
 
@@ -116,6 +140,7 @@ ffl_status ffl_device_download(void *host, const void *device, size_t bytes)
 ffl_status ffl_device_fill(void *device, int byte, size_t bytes)
 {
     FFL_CUDA_TRY(cudaMemset(device, byte, bytes));
+    FFL_CUDA_TRY(cudaStreamSynchronize(0)); /* it only enqueues */
     return FFL_OK;
 }
 

@@ -1,13 +1,16 @@
 #define _GNU_SOURCE
 #include "harness/machine.h"
+#include "harness/bench/gbench.h"
 #include "harness/build_info.h"
 #include "harness/commit.h"
+#include "harness/device/nvml.h"
 #include "harness/environment.h"
 #include "kernels/blas.h"
 #include "kernels/cpu.h"
 #include "kernels/cublas.h"
 #include "kernels/device.h"
 #include "kernels/onednn.h"
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,6 +147,53 @@ static json_t *build_json(void)
     set_text(object, "optimization", FFL_BUILD_OPTIMIZATION);
     set_text(object, "sanitize", FFL_BUILD_SANITIZE);
     set_text(object, "c_args", FFL_BUILD_C_ARGS);
+    set_text(object, "loop", ffl_gbench_version());
+    return object;
+}
+
+static void set_real(json_t *object, const char *name, double value)
+{
+    if (isfinite(value))
+        json_object_set_new(object, name, json_real(value));
+}
+
+/* "13.0" of 13000 */
+static void set_version(json_t *object, const char *name, int version)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%d.%d", version / 1000, version % 1000 / 10);
+    set_text(object, name, version > 0 ? text : "");
+}
+
+/* The GPU; NULL without one. Clocks and power are those of this moment: a row has its own. */
+static json_t *device_json(void)
+{
+    const ffl_device_info *d = ffl_device_describe();
+    ffl_nvml_clocks clocks;
+    char text[64];
+    if (!d)
+        return NULL;
+    json_t *object = json_object();
+    set_text(object, "name", d->name);
+    snprintf(text, sizeof text, "%d.%d", d->major, d->minor);
+    set_text(object, "compute_capability", text);
+    set_size(object, "multiprocessors", (size_t)d->multiprocessors);
+    set_size(object, "l2_bytes", d->l2_bytes);
+    set_size(object, "memory_bytes", d->memory_bytes);
+    set_version(object, "driver", d->driver);
+    set_version(object, "runtime", d->runtime);
+    if (ffl_device_emulated())
+        json_object_set_new(object, "emulated", json_true());
+    if (!ffl_nvml_read(d->pci, &clocks)) {
+        set_text(object, "clocks", "not available");
+        return object;
+    }
+    set_real(object, "sm_mhz", clocks.sm_mhz);
+    set_real(object, "sm_max_mhz", clocks.sm_max_mhz);
+    set_real(object, "memory_mhz", clocks.memory_mhz);
+    set_real(object, "memory_max_mhz", clocks.memory_max_mhz);
+    set_real(object, "watts", clocks.watts);
+    set_real(object, "watts_limit", clocks.watts_limit);
     return object;
 }
 
@@ -252,6 +302,9 @@ json_t *ffl_circumstances(void)
     if (!all)
         return NULL;
     json_object_set_new(all, "machine", machine_json());
+    json_t *device = device_json();
+    if (device)
+        json_object_set_new(all, "device", device);
     json_object_set_new(all, "build", build_json());
     json_object_set_new(all, "blas", blas_json());
     json_object_set_new(all, "environment", environment_json());

@@ -129,8 +129,8 @@ void ffl_format_provider(const ffl_row *row, char out[FFL_CELL])
 void ffl_format_flags(const ffl_row *row, char out[FFL_CELL])
 {
     const ffl_record *r = &row->record;
-    snprintf(out, FFL_CELL, "%s%s%s", r->weak ? "WEAK " : "", r->handicapped ? "HANDICAPPED " : "",
-             r->implausible ? "IMPLAUSIBLE " : "");
+    snprintf(out, FFL_CELL, "%s%s%s%s", r->emulated ? "EMULATED " : "", r->weak ? "WEAK " : "",
+             r->handicapped ? "HANDICAPPED " : "", r->implausible ? "IMPLAUSIBLE " : "");
     const size_t length = strlen(out);
     if (length)
         out[length - 1] = '\0';

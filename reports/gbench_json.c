@@ -61,8 +61,8 @@ static void add_error(json_t *lines, const ffl_row *row, size_t family)
 {
     const ffl_record *r = &row->record;
     char message[600];
-    snprintf(message, sizeof message, "%s%s%s", r->verdict[0] ? r->verdict : "no verdict",
-             r->reason[0] ? ": " : "", r->reason);
+    snprintf(message, sizeof message, "%s%s%s%s", r->emulated ? "emulated device, " : "",
+             r->verdict[0] ? r->verdict : "no verdict", r->reason[0] ? ": " : "", r->reason);
     json_t *line = line_json(row, family, "", "iteration");
     json_object_set_new(line, "repetitions", json_integer(1));
     json_object_set_new(line, "repetition_index", json_integer(0));
@@ -110,7 +110,7 @@ ffl_status ffl_gbench_json_write(const ffl_rows *rows, FILE *file)
         const ffl_record *r = &row->record;
         if (strcmp(r->kind, "bench") != 0)
             continue;
-        if (strcmp(r->verdict, "PASSED") != 0) {
+        if (strcmp(r->verdict, "PASSED") != 0 || r->emulated) {
             add_error(lines, row, family++);
             continue;
         }

@@ -71,6 +71,7 @@ ffl_status ffl_markdown_write(const ffl_rows *rows, FILE *file)
         ffl_markdown_ranking(rows, races, count, file);
         ffl_markdown_tails(rows, races, count, file);
         ffl_markdown_routing(rows, file);
+        ffl_markdown_device(rows, file);
         ffl_markdown_packing(rows, file);
         ffl_markdown_repeat(rows, file);
     }

@@ -22,6 +22,8 @@ void ffl_markdown_paper(const ffl_rows *rows, const ffl_row *const *races, size_
 void ffl_markdown_ranking(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file);
 void ffl_markdown_tails(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file);
 void ffl_markdown_routing(const ffl_rows *rows, FILE *file);
+/* Nothing without device rows. */
+void ffl_markdown_device(const ffl_rows *rows, FILE *file);
 void ffl_markdown_packing(const ffl_rows *rows, FILE *file);
 void ffl_markdown_repeat(const ffl_rows *rows, FILE *file);
 

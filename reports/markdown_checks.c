@@ -28,7 +28,7 @@ static tally tally_of(const ffl_rows *rows, const char *kind, const char *varian
     tally t = {.error_statistical = NAN, .error_worst = NAN, .flip_margin = NAN};
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_record *r = &rows->value[i].record;
-        if (strcmp(r->kind, kind) != 0 || strcmp(r->variant, variant) != 0)
+        if (strcmp(r->kind, kind) != 0 || strcmp(r->variant, variant) != 0 || r->emulated)
             continue;
         t.by_verdict[verdict_of(&rows->value[i])]++;
         t.weak += r->weak;

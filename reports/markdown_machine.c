@@ -52,6 +52,32 @@ static void print_blas(FILE *file, const json_t *libraries)
     }
 }
 
+static double number_of(const json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}
+
+static void print_device(FILE *file, const json_t *device)
+{
+    char cell[512];
+    if (!device || json_is_true(json_object_get(device, "emulated")))
+        return;
+    snprintf(cell, sizeof cell, "%.100s, compute capability %.10s, %.0f multiprocessors",
+             text_of(device, "name"), text_of(device, "compute_capability"),
+             number_of(device, "multiprocessors"));
+    print_line(file, "GPU", cell);
+    print_bytes(file, device, "l2_bytes", "GPU L2 cache");
+    print_bytes(file, device, "memory_bytes", "GPU memory");
+    snprintf(cell, sizeof cell, "driver for %.20s, runtime %.20s", text_of(device, "driver"),
+             text_of(device, "runtime"));
+    print_line(file, "CUDA", cell);
+    snprintf(cell, sizeof cell, "SM %.0f of %.0f MHz, memory %.0f of %.0f MHz, %.0f of %.0f W at the start",
+             number_of(device, "sm_mhz"), number_of(device, "sm_max_mhz"), number_of(device, "memory_mhz"),
+             number_of(device, "memory_max_mhz"), number_of(device, "watts"),
+             number_of(device, "watts_limit"));
+    print_line(file, "GPU clocks", text_of(device, "clocks")[0] ? text_of(device, "clocks") : cell);
+}
+
 static void print_environment(FILE *file, json_t *environment)
 {
     const char *name;
@@ -98,6 +124,7 @@ static void print_machine(FILE *file, const ffl_row *run)
     print_line(file, "fflab", text_of(build, "version")[0] ? cell : "");
     if (text_of(build, "sanitize")[0] && strcmp(text_of(build, "sanitize"), "none") != 0)
         print_line(file, "sanitizer", text_of(build, "sanitize"));
+    print_device(file, json_object_get(all, "device"));
     print_blas(file, json_object_get(all, "blas"));
     print_environment(file, json_object_get(all, "environment"));
     print_line(file, "set aside", text_of(all, "overridden"));

@@ -12,7 +12,10 @@ typedef struct field {
     size_t offset, size;
 } field;
 
-#define FIELD(name, type, member) {name, type, offsetof(ffl_record, member), sizeof(((ffl_record *)0)->member)}
+#define FIELD(name, type, member)                                                                            \
+    {                                                                                                        \
+        name, type, offsetof(ffl_record, member), sizeof(((ffl_record *)0)->member)                          \
+    }
 
 /* The line's format: name in JSON, type, place in the struct. Order = order in the line. */
 static const field fields[] = {
@@ -64,6 +67,15 @@ static const field fields[] = {
     FIELD("mean_ns", REAL, mean_ns),
     FIELD("p99_ns", REAL, p99_ns),
     FIELD("ns_per_token", REAL, ns_per_token),
+    FIELD("form", TEXT, form),
+    FIELD("burst", INTEGER, burst),
+    FIELD("plain_ns", REAL, plain_ns),
+    FIELD("graph_ns", REAL, graph_ns),
+    FIELD("wall_ns", REAL, wall_ns),
+    FIELD("enqueue_ns", REAL, enqueue_ns),
+    FIELD("sm_mhz", REAL, sm_mhz),
+    FIELD("memory_mhz", REAL, memory_mhz),
+    FIELD("emulated", FLAG, emulated),
     FIELD("clock_ns", REAL, clock_ns),
     FIELD("pack_ns", REAL, pack_ns),
     FIELD("pack_bytes", REAL, pack_bytes),
@@ -129,8 +141,8 @@ static json_t *encode_samples(const ffl_samples *samples)
 {
     json_t *pairs = json_array();
     for (size_t i = 0; i < samples->distinct; i++)
-        json_array_append_new(
-            pairs, json_pack("[I, I]", (json_int_t)samples->ns[i], (json_int_t)samples->count[i]));
+        json_array_append_new(pairs,
+                              json_pack("[I, I]", (json_int_t)samples->ns[i], (json_int_t)samples->count[i]));
     return pairs;
 }
 
@@ -167,8 +179,8 @@ static ffl_status decode(const field *f, const json_t *value, void *at)
         *(int64_t *)at = json_integer_value(value);
         break;
     case SEED:
-        fits = json_is_string(value) &&
-               sscanf(json_string_value(value), "%llu", (unsigned long long *)at) == 1;
+        fits =
+            json_is_string(value) && sscanf(json_string_value(value), "%llu", (unsigned long long *)at) == 1;
         break;
     case REAL:
         fits = json_is_number(value);

@@ -42,18 +42,19 @@ typedef struct ffl_record {
     int64_t trees, depth, neurons, width_in, width_out;
     char activation[16], fixture[160], routing[272], cache[16];
     int64_t batch;  /* asked for */
-    int64_t tokens; /* per call; fewer than batch when a full call would take too long: never ranked with full ones */
+    int64_t tokens; /* per call; fewer than batch when a full call would take too long: never ranked with full
+                       ones */
     int64_t threads;
-    char cpus[64];  /* processors the measuring process was bound to, "" when to none */
+    char cpus[64]; /* processors the measuring process was bound to, "" when to none */
     uint64_t seed;
 
     /* verification */
     char verdict[12]; /* PASSED, SUSPECT, FAILED, CRASHED, TIMEOUT, UNSUPPORTED, SKIPPED */
     char reason[512];
     bool weak, handicapped, implausible;
-    int64_t rows;                 /* judged */
-    int64_t flips;                /* rows that took another admissible path than the reference */
-    double flip_margin;           /* largest |z| / bound among the flipped decisions */
+    int64_t rows;                          /* judged */
+    int64_t flips;                         /* rows that took another admissible path than the reference */
+    double flip_margin;                    /* largest |z| / bound among the flipped decisions */
     double error_statistical, error_worst; /* largest error as a fraction of each bound */
 
     /* time, nanoseconds per call */
@@ -62,6 +63,14 @@ typedef struct ffl_record {
     double min_ns, mean_ns, p99_ns;
     double ns_per_token;
     ffl_samples samples;
+    /* device rows: `calls` samples of `burst` calls each, times as above per call, on the device */
+    char form[8]; /* what ranks: "graph" (a burst launched as one graph) or "plain" (call by call) */
+    int64_t burst;
+    double plain_ns, graph_ns;  /* medians of both forms */
+    double wall_ns;             /* one call alone, enqueued and waited for, on the host's clock: median */
+    double enqueue_ns;          /* the host's part of a call */
+    double sm_mhz, memory_mhz;  /* right after the timed calls */
+    bool emulated;              /* the host played the device: never ranked, never reported */
     double clock_ns;            /* least time between two readings of the clock: part of every sample */
     double pack_ns, pack_bytes; /* prepare, reported apart */
 
@@ -74,8 +83,8 @@ typedef struct ffl_record {
     double unique_weight_bytes;
     double forced_margin; /* smallest |z| / (‖x‖·‖w‖) on the paths; NaN when drawn as they come */
 
-    /* kind "encoder": the model, and every pair of passes; what follows from them: reports/passes.h. There, batch
-     * and tokens are the tokens of a pass, and the times are those of whole passes. */
+    /* kind "encoder": the model, and every pair of passes; what follows from them: reports/passes.h. There,
+     * batch and tokens are the tokens of a pass, and the times are those of whole passes. */
     json_t *encoder; /* owned; NULL otherwise */
 
     /* kind "run": the machine and the build, written by the harness as an object */

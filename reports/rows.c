@@ -148,10 +148,14 @@ void ffl_machine_title(const json_t *circumstances, char *out, size_t size)
     const char *cpu = json_string_value(json_object_get(machine, "cpu"));
     const json_int_t l3 = json_integer_value(json_object_get(machine, "l3_bytes"));
     const json_int_t cpus = json_integer_value(json_object_get(machine, "cpus"));
-    const int used = snprintf(out, size, "%s, %lld processor%s", cpu ? cpu : "unknown machine",
-                              (long long)cpus, cpus == 1 ? "" : "s");
+    const json_t *device = json_object_get(circumstances, "device");
+    const char *gpu = json_string_value(json_object_get(device, "name"));
+    int used = snprintf(out, size, "%s, %lld processor%s", cpu ? cpu : "unknown machine", (long long)cpus,
+                        cpus == 1 ? "" : "s");
     if (l3 > 0 && used > 0 && (size_t)used < size)
-        snprintf(out + used, size - (size_t)used, ", %.4g MiB L3", (double)l3 / 1048576);
+        used += snprintf(out + used, size - (size_t)used, ", %.4g MiB L3", (double)l3 / 1048576);
+    if (gpu && !json_is_true(json_object_get(device, "emulated")) && used > 0 && (size_t)used < size)
+        snprintf(out + used, size - (size_t)used, ", %s", gpu);
 }
 
 static void name_machines(const ffl_rows *rows, ffl_row *value, size_t count)

@@ -14,7 +14,10 @@ bool ffl_row_is_reduced(const ffl_row *row)
 
 bool ffl_row_ran(const ffl_row *row)
 {
-    return strcmp(row->record.kind, "bench") == 0 && strcmp(row->record.verdict, "UNSUPPORTED") != 0;
+    const ffl_record *r = &row->record;
+    const bool no_device = strcmp(r->place, "cuda") == 0 && strcmp(r->verdict, "SKIPPED") == 0;
+    return strcmp(r->kind, "bench") == 0 && strcmp(r->verdict, "UNSUPPORTED") != 0 && !no_device &&
+           !r->emulated;
 }
 
 bool ffl_row_has_time(const ffl_row *row)
@@ -140,8 +143,8 @@ static const ffl_row *fastest(const ffl_rows *rows, const ffl_row *row, const ch
     const ffl_row *best = NULL;
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_row *c = &rows->value[i];
-        if (ffl_row_is_reduced(c) == reduced && may_divide(c) && !is_dispatcher(c) && fits(c, row, operation, neurons) &&
-            is_faster(c, best) && !ffl_is_stand_in(rows, c, row))
+        if (ffl_row_is_reduced(c) == reduced && may_divide(c) && !is_dispatcher(c) &&
+            fits(c, row, operation, neurons) && is_faster(c, best) && !ffl_is_stand_in(rows, c, row))
             best = c;
     }
     return best;

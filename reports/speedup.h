@@ -15,7 +15,8 @@ bool ffl_row_is_fff(const ffl_row *row);
 /* Timed with fewer tokens than its batch asks for, because a full call would take too long. */
 bool ffl_row_is_reduced(const ffl_row *row);
 
-/* A timed case that was possible here: not UNSUPPORTED. */
+/* A timed case that was possible here: not UNSUPPORTED, no device rows without a device or on an emulated
+ * one. */
 bool ffl_row_ran(const ffl_row *row);
 
 /* Timed, and its timed calls PASSED: has a number at all. */
@@ -55,9 +56,9 @@ bool ffl_is_stand_in(const ffl_rows *rows, const ffl_row *candidate, const ffl_r
 enum { FFL_SIZES_MAX = 16 };
 size_t ffl_other_sizes(const ffl_rows *rows, const ffl_row *row, int64_t out[FFL_SIZES_MAX]);
 
-/* The fastest ranking row of `operation` ("ff", "fff") in the setting and with the neurons of `row`, other than
- * a dispatcher (family "auto"). FFF rows
- * must also have its shape and routing when it is one; dense rows do not depend on routing. NULL if none. */
+/* The fastest ranking row of `operation` ("ff", "fff") in the setting and with the neurons of `row`, other
+ * than a dispatcher (family "auto"). FFF rows must also have its shape and routing when it is one; dense rows
+ * do not depend on routing. NULL if none. */
 const ffl_row *ffl_fastest(const ffl_rows *rows, const ffl_row *row, const char *operation, int64_t neurons);
 
 /*

@@ -1,6 +1,5 @@
 /* `fflab bench`: times variants against each other, group by group. */
 #include "harness/bench/conduct.h"
-#include "harness/bench/gbench.h"
 #include "harness/bench/table.h"
 #include "harness/commands.h"
 #include "harness/machine.h"
@@ -164,14 +163,8 @@ static ffl_status run_groups(const ffl_options *options, const ffl_flags *flags,
 
 static ffl_status run(const ffl_options *options, int *exit_code)
 {
-    const char *why;
     ffl_flags flags;
     ffl_group_list groups;
-    if (!ffl_gbench_available(&why)) {
-        fprintf(stderr, "fflab: bench: %s\n", why);
-        *exit_code = FFL_EXIT_NOTHING_RAN;
-        return FFL_OK;
-    }
     FFL_TRY(ffl_flags_parse(options, &flags));
     ffl_status status = ffl_groups_from_options(options, &flags, &groups);
     if (status == FFL_OK) {

@@ -1,5 +1,6 @@
 #include "harness/bench/conduct.h"
 #include "harness/bench/clock.h"
+#include "harness/bench/device_stage.h"
 #include "harness/check/judge.h"
 #include "harness/progress.h"
 #include "harness/worker.h"
@@ -207,12 +208,39 @@ static ffl_status make_jobs(state *s)
     return FFL_OK;
 }
 
+/* Rows of a device that is not there, or cannot be timed, are over before anything is made for them. */
+static ffl_status skip_device_groups(state *s)
+{
+    const char *why;
+    size_t left = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        pending *job = &s->jobs[i];
+        const ffl_group *group = &s->groups->value[job->group];
+        if (group->place == FFL_HOST || ffl_device_timing(&why)) {
+            s->jobs[left++] = *job;
+            continue;
+        }
+        for (size_t k = 0; k < group->row_count; k++) {
+            ffl_group_record(group, &group->rows[k], &job->rows[k]);
+            snprintf(job->rows[k].verdict, sizeof job->rows[k].verdict, "%s", ffl_verdict_name(FFL_SKIPPED));
+            snprintf(job->rows[k].reason, sizeof job->rows[k].reason, "%s", why);
+        }
+        FFL_TRY(finish_group(s, job));
+        free_rows(job->rows, group->row_count);
+        job->rows = NULL;
+    }
+    s->count = left;
+    return FFL_OK;
+}
+
 ffl_status ffl_conduct_run(const ffl_conduct *conduct, ffl_group_list *groups, ffl_outcome *out)
 {
     *out = (ffl_outcome){0};
     state s = {.conduct = conduct, .groups = groups, .out = out, .start = ffl_clock_ns()};
     ffl_status status = make_jobs(&s);
     s.progress = ffl_progress_new(conduct->doing ? conduct->doing : "timing", s.total);
+    if (status == FFL_OK)
+        status = skip_device_groups(&s);
     while (status == FFL_OK && s.count > 0) {
         status = run_round(&s);
         size_t left = 0;

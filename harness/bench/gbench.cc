@@ -58,15 +58,9 @@ void set_flags(bool interleave)
 
 } // namespace
 
-bool ffl_gbench_available(const char **why)
-{
-    *why = "";
-    return true;
-}
-
 const char *ffl_gbench_version(void)
 {
-    return FFL_GBENCH_VERSION;
+    return "Google Benchmark " FFL_GBENCH_VERSION;
 }
 
 ffl_status ffl_gbench_run(const ffl_gbench_case *cases, size_t count, bool interleave)

@@ -2,7 +2,8 @@
  * Google Benchmark behind a C interface. It runs the loops: repetitions of all cases in random order, each a
  * fixed number of calls, in manual time. What a call does, and how long it took, is the caller's business.
  *
- * gbench.cc where the library was found, gbench_none.c elsewhere. No exception leaves this interface.
+ * gbench.cc where the library was found; elsewhere gbench_none.c runs the same loops. No exception leaves
+ * this interface.
  */
 #ifndef FFL_HARNESS_GBENCH_H
 #define FFL_HARNESS_GBENCH_H
@@ -26,10 +27,7 @@ typedef struct ffl_gbench_case {
     double (*call)(void *user);
 } ffl_gbench_case;
 
-/* False, with what to install in *why, in a build without Google Benchmark. */
-bool ffl_gbench_available(const char **why);
-
-/* "1.7.1", or "" without it. */
+/* "Google Benchmark 1.7.1", or "own loop" without it. */
 const char *ffl_gbench_version(void);
 
 /* Runs all cases; interleave: repetitions in random order. FFL_INTERNAL with the library's own words. */

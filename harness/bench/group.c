@@ -1,4 +1,5 @@
 #include "harness/bench/group.h"
+#include "harness/bench/device_stage.h"
 #include "harness/bench/pin.h"
 #include "harness/bench/timed.h"
 #include "harness/bench/timed_calls.h"
@@ -68,7 +69,7 @@ static ffl_status open_rows(session *s)
         if (s->rows[i].live && s->rows[i].instance.plan.scratch_bytes > scratch)
             scratch = s->rows[i].instance.plan.scratch_bytes;
     }
-    return ffl_stage_scratch(&stage, scratch);
+    return s->group.place == FFL_HOST ? ffl_stage_scratch(&stage, scratch) : FFL_OK;
 }
 
 static bool competes(const session *s, size_t i)
@@ -116,7 +117,7 @@ static ffl_status try_rows(session *s)
         if (ffl_interrupted())
             return ffl_fail(FFL_INTERRUPTED, "interrupted");
         FFL_TRY(say_at(s, i));
-        s->rows[i].instance.exec.scratch = stage.scratch;
+        ffl_timed_lend_scratch(&s->rows[i]);
         FFL_TRY(ffl_timed_try(&s->rows[i]));
         if (s->rows[i].live)
             s->repetitions += s->rows[i].repetitions;
@@ -160,11 +161,23 @@ static ffl_status send_rows(session *s)
     return FFL_OK;
 }
 
-static ffl_status serve(session *s)
+/* On the device nothing is kept from group to group: what a group needs is uploaded in milliseconds. */
+static ffl_status set_device(session *s, ffl_device_stage *device)
+{
+    if (s->group.place == FFL_HOST)
+        return FFL_OK;
+    FFL_TRY(ffl_device_stage_new(&stage, device));
+    stage.device = device;
+    return ffl_device_stage_wake(device);
+}
+
+static ffl_status serve(session *s, ffl_device_stage *device)
 {
     FFL_TRY(ffl_pin(s->group.cpus));
     ffl_pin_team(s->group.threads);
     ffl_status status = ffl_stage_set(&stage, &s->group);
+    if (status == FFL_OK)
+        status = set_device(s, device);
     if (status == FFL_OK)
         status = open_rows(s);
     if (status == FFL_OK)
@@ -179,13 +192,16 @@ static ffl_status serve(session *s)
 ffl_status ffl_bench_serve(const json_t *request, ffl_answer *answer)
 {
     session s = {.answer = answer};
+    ffl_device_stage device = {0};
     FFL_TRY(ffl_group_from_json(request, &s.group));
     s.rows = calloc(s.group.row_count + 1, sizeof *s.rows);
     const ffl_status status =
-        s.rows ? serve(&s) : ffl_fail(FFL_NO_MEMORY, "no memory for the rows of a group");
+        s.rows ? serve(&s, &device) : ffl_fail(FFL_NO_MEMORY, "no memory for the rows of a group");
     for (size_t i = 0; s.rows && i < s.group.row_count; i++)
         ffl_timed_close(&s.rows[i]);
     free(s.rows);
+    ffl_device_stage_free(&device);
+    stage.device = NULL;
     ffl_group_free(&s.group);
     return status;
 }

@@ -1,6 +1,7 @@
 /* What a group and its rows are called, and the part of a record that is known before anything ran. */
 #include "harness/bench/groups.h"
 #include "harness/registry.h"
+#include "kernels/device.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -17,10 +18,10 @@ static size_t depth_of(const ffl_layer *tree)
 static void group_name(const ffl_group *g, char *out, size_t size)
 {
     const ffl_layer *tree = &g->tree;
-    snprintf(out, size, "%zux%zu/width:%zu:%zu/%s/batch:%zu/%s/%s/%s/threads:%d/seed:%llu%s", tree->trees,
+    snprintf(out, size, "%zux%zu/width:%zu:%zu/%s/batch:%zu/%s/%s/%s/threads:%d/seed:%llu%s%s", tree->trees,
              depth_of(tree), tree->width_in, tree->width_out, ffl_activation_names[tree->activation],
              g->batch, g->routing, cache_name(g), ffl_type_name(g->clazz), g->threads,
-             (unsigned long long)g->seed, g->full ? "/full" : "");
+             (unsigned long long)g->seed, g->place == FFL_CUDA ? "/cuda" : "", g->full ? "/full" : "");
 }
 
 void ffl_group_row_name(const ffl_group *group, const ffl_group_row *row, char *out, size_t size)
@@ -67,6 +68,7 @@ void ffl_group_record(const ffl_group *g, const ffl_group_row *row, ffl_record *
     ffl_record_init(out);
     strcpy(out->kind, "bench");
     fill_variant(row->variant, out);
+    out->emulated = g->place == FFL_CUDA && ffl_device_emulated();
     fill_case(g, &row->shape, out);
     const ffl_layer *tree = &g->tree;
     group_name(g, out->group, sizeof out->group);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_MAX = 1 << 22, THREADS_MAX = 1024, GROUPS_MAX = 100000 };
+enum { BATCH_MAX = 1 << 22, THREADS_MAX = 1024, GROUPS_MAX = 100000, PLACES = 2 };
 
 /* The lists whose product the groups are. */
 typedef struct axes {
@@ -97,7 +97,8 @@ static ffl_status add_rows(ffl_group *group, const ffl_options *options, const f
 {
     for (size_t i = 0; i < ffl_registry_count(); i++) {
         const ffl_variant *v = ffl_registry_at(i);
-        if (v->contract.weights != group->clazz || !ffl_option_selects(options, v))
+        if (v->contract.weights != group->clazz || v->place != group->place ||
+            !ffl_option_selects(options, v))
             continue;
         if (v->operation == FFL_FFF)
             FFL_TRY(add_row(group, flags, v, &shapes->tree));
@@ -168,20 +169,26 @@ static ffl_status read_head(const ffl_options *options, const ffl_flags *flags, 
 static ffl_status add_groups(const ffl_options *options, const ffl_flags *flags, const axes *a,
                              ffl_group head, ffl_group_list *out)
 {
-    const size_t inner = a->batches.count * a->threads.count * FFL_TYPE_COUNT * 2;
+    const size_t inner = a->batches.count * a->threads.count * FFL_TYPE_COUNT * 2 * PLACES;
     for (size_t i = 0; i < a->shapes.count * a->routings.count * inner; i++) {
         size_t rest = i;
         ffl_group group = head;
         group.cold = rest % 2;
         rest /= 2;
-        group.threads = (int)a->threads.value[rest % a->threads.count];
+        const size_t thread = rest % a->threads.count;
         rest /= a->threads.count;
         group.batch = a->batches.value[rest % a->batches.count];
         rest /= a->batches.count;
         strcpy(group.routing, a->routings.value[rest % a->routings.count]);
         rest /= a->routings.count;
+        group.place = (ffl_place)(rest % PLACES);
+        rest /= PLACES;
         group.clazz = (ffl_type)(rest % FFL_TYPE_COUNT);
         const ffl_shape_case *shapes = &a->shapes.value[rest / FFL_TYPE_COUNT];
+        /* One thread of the host drives the device, whatever --threads asks of host variants. */
+        if (group.place == FFL_CUDA && thread > 0)
+            continue;
+        group.threads = group.place == FFL_CUDA ? 1 : (int)a->threads.value[thread];
         group.tree = shapes->tree;
         if (group.threads == 1 && !*group.cpus)
             ffl_pin_first(group.cpus, sizeof group.cpus);

@@ -1,7 +1,7 @@
 /*
- * The groups of a run. A group is one shape, batch, routing, cache state, class and number of threads; its
- * rows are variants on the tree and on the dense layers it is compared with, timed interleaved by one worker.
- * It is the unit of the journal, of --resume, of --shard and of loss.
+ * The groups of a run. A group is one shape, batch, routing, cache state, class, place and number of threads;
+ * its rows are variants on the tree and on the dense layers it is compared with, timed interleaved by one
+ * worker. It is the unit of the journal, of --resume, of --shard and of loss.
  */
 #ifndef FFL_HARNESS_GROUPS_H
 #define FFL_HARNESS_GROUPS_H
@@ -24,6 +24,7 @@ typedef struct ffl_group {
     char routing[272];
     bool cold; /* weights-cold; otherwise hot */
     ffl_type clazz;
+    ffl_place place; /* host and device rows are never timed against each other */
     int threads;
     uint64_t seed;
     bool full;          /* no reduced batches */
@@ -32,7 +33,7 @@ typedef struct ffl_group {
     double min_time;    /* seconds per repetition, 0: bench decides; as are */
     size_t repetitions; /* … the repetitions */
     bool interleave;
-    double prune; /* rows that take over so many times the fastest at first are not timed; 0: all are */
+    double prune;    /* rows that take over so many times the fastest at first are not timed; 0: all are */
     char words[512]; /* further words of the repeat command */
     ffl_group_row *rows;
     size_t row_count;

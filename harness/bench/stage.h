@@ -14,6 +14,7 @@
 #include "harness/workload/weights.h"
 
 typedef struct ffl_stage_judge ffl_stage_judge;
+typedef struct ffl_device_stage ffl_device_stage; /* harness/bench/device_stage.h */
 
 typedef struct ffl_stage {
     ffl_group made; /* the group that the fields below were made for; its rows are not kept */
@@ -31,6 +32,7 @@ typedef struct ffl_stage {
     size_t scratch_bytes;
     ffl_stage_judge *judges;
     double clock_ns;
+    ffl_device_stage *device; /* while a group of device rows runs; its owner's */
 } ffl_stage;
 
 /* Rows that a case of `tokens` tokens per call cycles through: inputs, and outputs; the second divides the

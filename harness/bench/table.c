@@ -1,6 +1,7 @@
 #include "harness/bench/table.h"
 #include "harness/check/judge.h"
 #include "harness/registry.h"
+#include "kernels/device.h"
 #include "reports/format.h"
 #include "reports/speedup.h"
 #include <math.h>
@@ -54,6 +55,8 @@ static void print_heading(const ffl_group *g, const ffl_row *row)
            g->tree.levels - 1, (long long)r->width_in, (long long)r->width_out, r->activation,
            (long long)r->batch, r->batch == 1 ? "" : "s", r->routing, r->cache, ffl_type_name(g->clazz),
            g->threads, g->threads == 1 ? "" : "s", *g->cpus ? " on processor " : "", g->cpus);
+    if (g->place == FFL_CUDA)
+        printf("device: %s\n", ffl_device_name());
     if (isfinite(r->leaves_mean)) {
         snprintf(leaves, sizeof leaves, "%.1f leaves per tree (most %.0f)", r->leaves_mean, r->leaves_max);
         printf("routing: %s, entropy %.2f bits, top-1 %.2f %%, %.3g MB of weights visited, %s\n", leaves,
@@ -62,6 +65,24 @@ static void print_heading(const ffl_group *g, const ffl_row *row)
     }
     printf("  %-32s %6s %-28s %-12s %-14s %s\n", "variant", "N", "time per token", "same level",
            "fastest dense", "verdict");
+}
+
+/* What a device row's time leaves out. */
+static void print_around(const ffl_record *r)
+{
+    char device[FFL_CELL], plain[FFL_CELL], wall[FFL_CELL], launch[FFL_CELL], host[FFL_CELL];
+    ffl_format_ns(r->median_ns, device);
+    ffl_format_ns(r->plain_ns, plain);
+    ffl_format_ns(r->wall_ns, wall);
+    const double rest = r->wall_ns - r->median_ns; /* negative by noise alone */
+    ffl_format_ns(rest > 0 ? rest : NAN, launch);
+    ffl_format_ns(r->enqueue_ns, host);
+    printf("  %-39s per call: %s on the device", "", device);
+    if (strcmp(r->form, "graph") == 0)
+        printf(" in a graph of %lld (%s without)", (long long)r->burst, plain);
+    else
+        printf(", %lld in a row", (long long)r->burst);
+    printf("; one alone %s, launch and wait %s; host %s\n", wall, launch, host);
 }
 
 static void print_row(const ffl_rows *rows, const ffl_row *row)
@@ -73,7 +94,7 @@ static void print_row(const ffl_rows *rows, const ffl_row *row)
     if (variant)
         ffl_variant_values(variant, values);
     ffl_format_flags(row, flags);
-    if (r->calls > 0)
+    if (isfinite(r->median_ns))
         format_time(row, token);
     if (ffl_row_is_fff(row) && ffl_row_has_time(row)) {
         const ffl_speedup level = ffl_speedup_of(row, ffl_same_level(rows, row, r->neurons));
@@ -94,13 +115,22 @@ static void print_row(const ffl_rows *rows, const ffl_row *row)
     if ((!has_verdict(row, FFL_PASSED) || *flags) && *r->reason)
         printf(": %s", r->reason);
     putchar('\n');
+    if (isfinite(r->wall_ns))
+        print_around(r);
+}
+
+/* It could not be timed here at all. */
+static bool is_absent(const ffl_row *row)
+{
+    return has_verdict(row, FFL_UNSUPPORTED_HERE) ||
+           (has_verdict(row, FFL_SKIPPED) && strcmp(row->record.place, "cuda") == 0);
 }
 
 /* True the first time a row of this variant and reason is met. */
 static bool is_news(const ffl_rows *rows, const ffl_row *row)
 {
     for (const ffl_row *r = rows->value; r < row; r++)
-        if (has_verdict(r, FFL_UNSUPPORTED_HERE) && strcmp(r->record.variant, row->record.variant) == 0 &&
+        if (is_absent(r) && strcmp(r->record.variant, row->record.variant) == 0 &&
             strcmp(r->record.reason, row->record.reason) == 0)
             return false;
     return true;
@@ -112,11 +142,11 @@ void ffl_table_print(const ffl_group *group, const ffl_rows *rows, size_t first,
     size_t shown = 0;
     bool failures = false;
     for (size_t i = 0; sorted && i < count; i++)
-        if (!has_verdict(&rows->value[first + i], FFL_UNSUPPORTED_HERE))
+        if (!is_absent(&rows->value[first + i]))
             sorted[shown++] = &rows->value[first + i];
     if (sorted)
         qsort(sorted, shown, sizeof *sorted, by_rank);
-    if (count)
+    if (count && (shown || group->place == FFL_HOST))
         print_heading(group, &rows->value[first]);
     for (size_t i = 0; i < shown; i++) {
         print_row(rows, sorted[i]);
@@ -127,7 +157,7 @@ void ffl_table_print(const ffl_group *group, const ffl_rows *rows, size_t first,
             printf("  again: %s\n", sorted[i]->record.command);
     for (size_t i = 0; i < count; i++) {
         const ffl_row *row = &rows->value[first + i];
-        if (has_verdict(row, FFL_UNSUPPORTED_HERE) && is_news(rows, row))
+        if (is_absent(row) && is_news(rows, row))
             printf("  not here: %s (%s)\n", row->record.variant, row->record.reason);
     }
     free(sorted);

@@ -1,7 +1,9 @@
 /* Life of a row outside its timed calls; timed_calls.c has those. */
 #include "harness/bench/timed.h"
 #include "harness/bench/clock.h"
+#include "harness/bench/device_calls.h"
 #include "harness/bench/timed_calls.h"
+#include "harness/device/storage.h"
 #include "harness/environment.h"
 #include "harness/registry.h"
 #include "kernels/blas.h"
@@ -55,9 +57,19 @@ static void fill_routing(ffl_record *record, const ffl_routing_report *r)
     record->forced_margin = r->constructed ? r->margin : NAN;
 }
 
+/* Scratch of host variants is the stage's. */
+static ffl_status open_instance(ffl_timed *row)
+{
+    const ffl_group *g = row->group;
+    const bool device = g->place == FFL_CUDA;
+    FFL_TRY((device ? ffl_instance_new : ffl_instance_prepare)(row->what->variant, &row->layer, g->batch,
+                                                               g->threads, &row->instance));
+    return device ? ffl_device_calls_open(row) : FFL_OK;
+}
+
 ffl_status ffl_timed_open(ffl_timed *row, const ffl_group *group, const ffl_group_row *what, ffl_stage *stage)
 {
-    *row = (ffl_timed){.group = group, .what = what, .stage = stage, .tokens = group->batch};
+    *row = (ffl_timed){.group = group, .what = what, .stage = stage, .tokens = group->batch, .burst = 1};
     ffl_group_record(group, what, &row->record);
     row->layer = ffl_stage_layer(stage, &what->shape);
     row->record.clock_ns = stage->clock_ns;
@@ -66,12 +78,9 @@ ffl_status ffl_timed_open(ffl_timed *row, const ffl_group *group, const ffl_grou
     const char *why = "";
     if (!ffl_variant_supports(v, &what->shape, group->batch, group->threads, &why)) {
         ffl_timed_rule_out(row, FFL_UNSUPPORTED_HERE, why);
-    } else if (v->place != FFL_HOST) {
-        ffl_timed_rule_out(row, FFL_UNSUPPORTED_HERE, "bench times host variants only");
     } else {
         fill_library(&row->record, v);
-        const ffl_status status =
-            ffl_instance_prepare(v, &row->layer, group->batch, group->threads, &row->instance);
+        const ffl_status status = open_instance(row);
         if (status == FFL_NO_MEMORY)
             ffl_timed_rule_out(row, FFL_SKIPPED, ffl_error());
         else if (status != FFL_OK)
@@ -96,10 +105,17 @@ static bool takes(const ffl_timed *row, size_t tokens)
 static double call_once(ffl_timed *row, size_t tokens)
 {
     const ffl_layer *l = &row->layer;
+    if (row->group->place == FFL_CUDA) {
+        double seconds;
+        if (ffl_device_call_once(row, tokens, &seconds) == FFL_OK)
+            return seconds;
+        ffl_timed_run_failed(row);
+        return -1;
+    }
     const double start = ffl_clock_ns();
     if (ffl_instance_run(&row->instance, row->stage->x, l->width_in, row->stage->y_warm, l->width_out,
                          tokens) != FFL_OK) {
-        ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
+        ffl_timed_run_failed(row);
         return -1;
     }
     return 1e-9 * (ffl_clock_ns() - start);
@@ -194,7 +210,8 @@ static ffl_status fill_work(ffl_timed *row)
         FFL_TRY(ffl_stage_unique_bytes(row->stage, row->tokens, &weights));
     row->record.flops = 2 * tokens * neurons * widths;
     row->record.dense_flops = 2 * tokens * (double)l->neurons * widths;
-    row->record.bytes = weights + tokens * widths * sizeof(float);
+    row->record.bytes =
+        weights + tokens * widths * (double)ffl_storage_size(row->what->variant->contract.storage);
     if (row->what->variant->cost)
         row->what->variant->cost(&row->instance.plan, row->tokens, &row->record.flops, &row->record.bytes);
     return FFL_OK;
@@ -222,7 +239,9 @@ ffl_status ffl_timed_finish(ffl_timed *row)
 
 void ffl_timed_close(ffl_timed *row)
 {
-    row->instance.exec.scratch = NULL; /* lent by the stage */
+    ffl_device_calls_close(row);
+    if (row->group && row->group->place == FFL_HOST)
+        row->instance.exec.scratch = NULL; /* lent by the stage */
     if (row->instance.plan.variant)
         ffl_instance_free(&row->instance);
     ffl_record_free(&row->record);

@@ -9,6 +9,16 @@
 #include "harness/bench/stage.h"
 #include "harness/instance.h"
 
+/* A row on the device: harness/bench/device_calls.h. */
+typedef struct ffl_device_calls {
+    struct ffl_device_ring *ring;
+    void **graphs; /* of a burst of calls each, one after the other a round of the inputs; NULL when there are
+                      none */
+    size_t graph_count;
+    bool graph_ranks;
+    char not_captured[256]; /* why there are none */
+} ffl_device_calls;
+
 typedef struct ffl_timed {
     const ffl_group *group;
     const ffl_group_row *what;
@@ -27,10 +37,12 @@ typedef struct ffl_timed {
     size_t position; /* input row of the next timed call */
     size_t warm_position;
     double call_seconds;       /* estimated */
+    size_t burst;              /* calls per sample: 1 on the host */
     size_t repetitions, calls; /* calls per repetition */
     size_t repetition;
-    double *ns; /* of every timed call */
+    double *ns; /* of every timed call, or per call of a burst */
     size_t timed;
+    ffl_device_calls device;
 } ffl_timed;
 
 /* Fills the record and prepares the variant. A row that cannot run has its verdict afterwards and is not

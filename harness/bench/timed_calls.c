@@ -1,6 +1,9 @@
 #include "harness/bench/timed_calls.h"
 #include "harness/bench/clock.h"
+#include "harness/bench/device_calls.h"
+#include "harness/bench/device_stage.h"
 #include "harness/worker.h"
+#include "kernels/device.h"
 #include "kernels/memory.h"
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +15,8 @@ enum { REPETITIONS = 12, LONG_REPETITIONS = 3, CALLS_MIN = 5, CALLS_MAX = 400000
 static const double long_call = 1.0;  /* seconds: three of these must do */
 static const double slow_call = 0.05; /* streams more than the caches hold: nothing to warm up */
 static const double warm_seconds = 5e-3;
-static const double life_ns = 5e9; /* between two signs of life */
+static const double device_turn = 3e-5; /* events and a wait for them */
+static const double life_ns = 5e9;      /* between two signs of life */
 
 void ffl_timed_rule_out(ffl_timed *row, ffl_verdict verdict, const char *reason)
 {
@@ -21,11 +25,33 @@ void ffl_timed_rule_out(ffl_timed *row, ffl_verdict verdict, const char *reason)
     snprintf(row->record.reason, sizeof row->record.reason, "%s", reason);
 }
 
+void ffl_timed_run_failed(ffl_timed *row)
+{
+    const char *why;
+    ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
+    if (row->group->place != FFL_CUDA || !ffl_device_lost(&why))
+        return;
+    fprintf(stderr, "fflab: %s: %s; the device is lost to this process\n", row->what->variant->name, why);
+    abort();
+}
+
+void ffl_timed_lend_scratch(ffl_timed *row)
+{
+    if (row->group->place == FFL_HOST)
+        row->instance.exec.scratch = row->stage->scratch;
+}
+
 ffl_status ffl_timed_check_memory(ffl_timed *row)
 {
     bool intact;
+    if (row->group->place == FFL_CUDA) {
+        const bool calling = row->repetition > 0 && row->repetition < row->repetitions;
+        if (ffl_device_check(row, !calling) != FFL_OK)
+            ffl_timed_run_failed(row);
+        return FFL_OK;
+    }
     FFL_TRY(ffl_stage_intact(row->stage, &intact));
-    row->instance.exec.scratch = row->stage->scratch;
+    ffl_timed_lend_scratch(row);
     if (!intact)
         ffl_timed_rule_out(row, FFL_FAILED, "wrote outside its outputs and scratch");
     return FFL_OK;
@@ -37,11 +63,22 @@ void ffl_timed_poison(float *y, size_t count)
         y[i] = NAN;
 }
 
+/* Seconds of a sample that are not timed. */
+static double between_samples(const ffl_timed *row)
+{
+    if (row->group->place == FFL_CUDA)
+        return device_turn + row->stage->device->sweep_seconds;
+    return row->group->cold ? row->stage->eviction.seconds : 0;
+}
+
 ffl_status ffl_timed_plan(ffl_timed *row)
 {
     const ffl_group *g = row->group;
     const double call = row->call_seconds > 1e-9 ? row->call_seconds : 1e-9;
-    const double turn = call + (g->cold ? row->stage->eviction.seconds : 0);
+    row->ring = ffl_stage_ring(row->stage, row->tokens);
+    if (g->place == FFL_CUDA)
+        FFL_TRY(ffl_device_plan(row));
+    const double turn = call * (double)row->burst + between_samples(row);
     double total = g->row_seconds / turn;
     total = total < CALLS_MIN ? CALLS_MIN : total;
     row->repetitions = g->repetitions        ? g->repetitions
@@ -54,9 +91,9 @@ ffl_status ffl_timed_plan(ffl_timed *row)
     const double most = (double)CALLS_MAX / (double)row->repetitions;
     row->calls = (size_t)(calls > most ? most : calls);
     row->calls = row->calls ? row->calls : 1;
-    row->ring = ffl_stage_ring(row->stage, row->tokens);
     /* The last timed call ends where the ring ends: every variant is judged on the same inputs. */
-    const size_t advance = (row->repetitions * row->calls) % (row->ring.x_rows / row->tokens) * row->tokens;
+    const size_t advance =
+        (row->repetitions * row->calls * row->burst) % (row->ring.x_rows / row->tokens) * row->tokens;
     row->position = (row->ring.x_rows - advance) % row->ring.x_rows;
     row->warm_position = row->ring.x_rows / 2 / row->tokens * row->tokens;
     row->ns = calloc(row->repetitions * row->calls, sizeof *row->ns);
@@ -151,9 +188,10 @@ ffl_status ffl_timed_judge(ffl_timed *row, const float *y, size_t first, size_t 
 static ffl_status judge_timed(ffl_timed *row)
 {
     const size_t slots = row->ring.y_rows / row->tokens;
+    const size_t timed = row->calls * row->burst; /* since the outputs were poisoned */
     size_t calls = slots;
-    if (row->calls < slots)
-        for (calls = 1; 2 * calls <= row->calls;)
+    if (timed < slots)
+        for (calls = 1; 2 * calls <= timed;)
             calls *= 2;
     const size_t count = calls * row->tokens;
     const float *y = row->stage->y + (row->ring.y_rows - count) * row->layer.width_out;
@@ -162,18 +200,17 @@ static ffl_status judge_timed(ffl_timed *row)
 
 /* ---- Callbacks of Google Benchmark ---- */
 
-static bool warm_up(ffl_timed *row)
+static bool warm_up(ffl_timed *row, double seconds)
 {
     const ffl_layer *l = &row->layer;
-    const double share = 0.25 * row->group->row_seconds / (double)row->repetitions;
-    const double until = 1e9 * (share < warm_seconds ? share : warm_seconds) + ffl_clock_ns();
+    const double until = 1e9 * seconds + ffl_clock_ns();
     if (row->call_seconds > slow_call)
         return true;
     do {
         const float *x = row->stage->x + row->warm_position * l->width_in;
         if (ffl_instance_run(&row->instance, x, l->width_in, row->stage->y_warm, l->width_out, row->tokens) !=
             FFL_OK) {
-            ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
+            ffl_timed_run_failed(row);
             return false;
         }
         row->warm_position = (row->warm_position + row->tokens) % row->ring.x_rows;
@@ -188,12 +225,21 @@ static bool begin(void *user)
         return false;
     row->announced_ns = ffl_clock_ns();
     row->announce(row->user, row);
-    row->instance.exec.scratch = row->stage->scratch;
+    ffl_timed_lend_scratch(row);
     row->repetition++;
+    const bool last = row->repetition == row->repetitions;
+    const double share = 0.25 * row->group->row_seconds / (double)row->repetitions;
+    const double warm = share < warm_seconds ? share : warm_seconds;
+    if (row->group->place == FFL_CUDA) {
+        const bool warmed = ffl_device_warm_up(row, warm, last) == FFL_OK;
+        if (!warmed)
+            ffl_timed_run_failed(row);
+        return warmed;
+    }
     /* The outputs are shared by all rows, and each is judged before another one runs. */
-    if (row->repetition == row->repetitions)
+    if (last)
         ffl_timed_poison(row->stage->y, row->ring.y_rows * row->layer.width_out);
-    return warm_up(row);
+    return warm_up(row, warm);
 }
 
 /* A long repetition is not a hanging one. */
@@ -205,15 +251,13 @@ static void show_life(ffl_timed *row, double now)
     }
 }
 
-static double call(void *user)
+/* Nanoseconds, negative when the variant gave up. */
+static double call_on_host(ffl_timed *row)
 {
-    ffl_timed *row = user;
     const ffl_layer *l = &row->layer;
     const float *x = row->stage->x + row->position * l->width_in;
     float *y = row->stage->y + row->position % row->ring.y_rows * l->width_out;
     if (row->group->cold) {
-        if (ffl_interrupted())
-            return -1;
         ffl_eviction_sweep(&row->stage->eviction);
         ffl_touch(x, row->tokens * l->width_in * sizeof *x);
         ffl_touch(y, row->tokens * l->width_out * sizeof *y);
@@ -221,22 +265,42 @@ static double call(void *user)
     const double start = ffl_clock_ns();
     const ffl_status status = ffl_instance_run(&row->instance, x, l->width_in, y, l->width_out, row->tokens);
     const double took = ffl_clock_ns() - start;
-    if (status != FFL_OK) {
-        ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
+    return status == FFL_OK ? took : -1;
+}
+
+static double call_on_device(ffl_timed *row)
+{
+    double ns;
+    return ffl_device_sample(row, &ns) == FFL_OK ? ns : -1;
+}
+
+static double call(void *user)
+{
+    ffl_timed *row = user;
+    if (row->group->cold && ffl_interrupted())
+        return -1;
+    const double took = row->group->place == FFL_CUDA ? call_on_device(row) : call_on_host(row);
+    if (took < 0) {
+        ffl_timed_run_failed(row);
         return -1;
     }
     row->ns[row->timed++] = took;
-    show_life(row, start + took);
-    row->position = (row->position + row->tokens) % row->ring.x_rows;
+    show_life(row, ffl_clock_ns());
+    row->position = (row->position + row->burst * row->tokens) % row->ring.x_rows;
     return 1e-9 * took;
 }
 
 static bool end(void *user)
 {
     ffl_timed *row = user;
+    const bool last = row->repetition == row->repetitions, device = row->group->place == FFL_CUDA;
     ffl_status status = ffl_timed_check_memory(row);
-    if (status == FFL_OK && row->live && row->repetition == row->repetitions)
+    if (status == FFL_OK && row->live && last && device)
+        status = ffl_device_fetch(row);
+    if (status == FFL_OK && row->live && last)
         status = judge_timed(row);
+    if (status == FFL_OK && row->live && last && device)
+        status = ffl_device_around(row);
     if (status != FFL_OK)
         ffl_timed_rule_out(row, status == FFL_NO_MEMORY ? FFL_SKIPPED : FFL_FAILED, ffl_error());
     return row->live;

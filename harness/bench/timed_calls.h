@@ -7,6 +7,12 @@
 /* Ends a row: verdict and reason into the record, no calls any more. */
 void ffl_timed_rule_out(ffl_timed *row, ffl_verdict verdict, const char *reason);
 
+/* FAILED, with ffl_error; ends the process when the device is lost, so that only this row pays for it. */
+void ffl_timed_run_failed(ffl_timed *row);
+
+/* Lends the stage's scratch to a host variant. */
+void ffl_timed_lend_scratch(ffl_timed *row);
+
 /* Rules the row out when it wrote beside the outputs or the scratch. */
 ffl_status ffl_timed_check_memory(ffl_timed *row);
 

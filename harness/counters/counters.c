@@ -142,6 +142,8 @@ static ffl_status serve(session *s, const ffl_group_list *groups)
     ffl_stage stage = {0};
     ffl_status status = FFL_OK;
     for (size_t g = 0; g < groups->count && status == FFL_OK; g++) {
+        if (groups->value[g].place != FFL_HOST)
+            continue; /* the processor does not see what a device does */
         status = ffl_stage_set(&stage, &groups->value[g]);
         if (status == FFL_OK && !s->rows)
             print_heading(&groups->value[g], &s->events);

@@ -34,7 +34,7 @@ static void fence_bytes(const ffl_fenced *f, size_t from, unsigned char *out, si
         out[i] = (unsigned char)(f->canary >> 8 * ((from + i) % 2));
 }
 
-static ffl_status write_fences(const ffl_fenced *f)
+ffl_status ffl_fenced_restore(const ffl_fenced *f)
 {
     unsigned char fence[FFL_DEVICE_FENCE + 2 * UNIT];
     fence_bytes(f, 0, fence, f->before);
@@ -55,7 +55,7 @@ ffl_status ffl_fenced_new(const char *name, size_t bytes, size_t offset, ffl_fen
     out->data = out->base + out->before;
     ffl_status status = ffl_device_fill(out->data, 0xFF, bytes);
     if (status == FFL_OK)
-        status = write_fences(out);
+        status = ffl_fenced_restore(out);
     if (status != FFL_OK)
         ffl_fenced_free(out);
     return status;

@@ -32,6 +32,9 @@ ffl_status ffl_fenced_intact(const ffl_fenced *fenced);
 /* FFL_DEVICE "changed w_in at byte 128" when the buffer no longer holds these bytes. */
 ffl_status ffl_fenced_unchanged(const ffl_fenced *fenced, const void *bytes);
 
+/* Writes the fences again, for a caller that has reported the damage. */
+ffl_status ffl_fenced_restore(const ffl_fenced *fenced);
+
 /* The canary, `bytes` (even) times one. */
 void ffl_fenced_pattern(const ffl_fenced *fenced, void *out, size_t bytes);
 

@@ -1,5 +1,4 @@
 #include "harness/selftest/drive.h"
-#include "harness/bench/gbench.h"
 #include "harness/bench/groups.h"
 #include "harness/check/cases.h"
 #include "harness/check/checks.h"
@@ -183,12 +182,6 @@ static ffl_status add_group(work *w, ffl_finding *f, size_t depth, size_t width,
 
 static ffl_status add_bench(work *w, ffl_finding *f)
 {
-    const char *why;
-    if (!ffl_gbench_available(&why)) {
-        f->skipped = true;
-        snprintf(f->reason, sizeof f->reason, "%s", why);
-        return FFL_OK;
-    }
     FFL_TRY(add_group(w, f, 5, 64, 1));
     FFL_TRY(add_group(w, f, 5, 64, 16));
     return add_group(w, f, 4, 32, 4096);

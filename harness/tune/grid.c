@@ -152,8 +152,9 @@ static ffl_status make(const ffl_options *options, ffl_operation operation, ffl_
         return ffl_fail(FFL_NO_MEMORY, "no memory for the groups");
     }
     for (size_t g = 0; g < out->count; g++)
-        drop[g] = !all && operation == FFL_FFF &&
-                  (too_long(&out->value[g]) || outdone(out, &out->value[g]) || unseen(out, &out->value[g]));
+        drop[g] = out->value[g].place != FFL_HOST || /* dispatchers run on the host */
+                  (!all && operation == FFL_FFF &&
+                   (too_long(&out->value[g]) || outdone(out, &out->value[g]) || unseen(out, &out->value[g])));
     for (size_t g = 0; g < out->count; g++)
         if (drop[g])
             ffl_group_free(&out->value[g]);

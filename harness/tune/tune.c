@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "harness/auto/table.h"
 #include "harness/bench/conduct.h"
-#include "harness/bench/gbench.h"
 #include "harness/commands.h"
 #include "harness/results.h"
 #include "harness/tune/derive.h"
@@ -184,13 +183,7 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 {
     tuning t;
     ffl_rows rows;
-    const char *why;
     const bool regret = ffl_option_given(options, FFL_OPT_REPORT);
-    if (!ffl_gbench_available(&why)) {
-        fprintf(stderr, "fflab: tune: %s\n", why);
-        *exit_code = FFL_EXIT_NOTHING_RAN;
-        return FFL_OK;
-    }
     FFL_TRY(use_table(options));
     FFL_TRY(read_settings(options, &t));
     FFL_TRY(measure_grid(&t, regret, &rows));
