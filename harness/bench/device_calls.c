@@ -119,7 +119,10 @@ static ffl_status capture_all(ffl_timed *row)
         }
         d->graph_count++;
     }
-    return FFL_OK;
+    /* A graph's first launch brings it to the device: not a matter of the timed ones. */
+    for (size_t i = 0; i < count; i++)
+        FFL_TRY(ffl_device_graph_launch(d->graphs[i], stream_of(row)));
+    return ffl_device_stream_wait(stream_of(row));
 }
 
 ffl_status ffl_device_plan(ffl_timed *row)
