@@ -85,7 +85,7 @@ __global__ static void __launch_bounds__(THREADS, blocks_per_processor<T, CHUNKS
     walk_one(ffl_tree<T> l, share s, const T *x, size_t ldx, T *y, size_t ldy, size_t tokens)
 {
     constexpr unsigned PER = ffl_per_chunk<T>;
-    const size_t token = (size_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    const size_t token = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     if (token >= tokens)
         return;
     unsigned own_row;
@@ -104,7 +104,7 @@ __global__ static void __launch_bounds__(THREADS, blocks_per_processor<T, CHUNKS
 
 /*
  * y of a token from what its warps summed: those of this block first, into the row of its first warp, then
- * the rows of all its blocks. Sums: [WARPS][stride].
+ * the rows of all its blocks. Sums: [warps][stride].
  */
 template <typename T>
 __device__ static void add_warps(float *sums, unsigned stride, unsigned width, const share &s, bool valid,
@@ -142,8 +142,8 @@ __global__ static void __launch_bounds__(THREADS, 2)
     constexpr unsigned PER = ffl_per_chunk<T>, STRIDE = CHUNKS * 32 * PER;
     FFL_SHARED(float, sums);
     const unsigned warp = threadIdx.x / 32, rank = s.blocks > 1 ? ffl_cluster_rank() : 0;
-    const size_t token =
-        s.blocks > 1 ? blockIdx.x / s.blocks : blockIdx.x * (WARPS / s.warps) + warp / s.warps;
+    const size_t token = s.blocks > 1 ? blockIdx.x / s.blocks
+                                      : (size_t)blockIdx.x * (blockDim.x / 32 / s.warps) + warp / s.warps;
     const unsigned part = s.blocks > 1 ? rank * WARPS + warp : warp % s.warps;
     const bool valid = token < tokens;
     float out[CHUNKS][PER] = {};
@@ -174,6 +174,7 @@ struct state {
     share s;
     unsigned chunks; /* a lane's, of the longer row; above CHUNKS_MAX: path.cuh */
     bool full;       /* all lanes own as many, of both rows */
+    unsigned processors;
 };
 
 template <typename T>
@@ -206,9 +207,14 @@ template <typename T>
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
 {
     (void)machine;
+    cudaDeviceProp device;
+    int index;
+    FFL_CUDA_TRY(cudaGetDevice(&index));
+    FFL_CUDA_TRY(cudaGetDeviceProperties(&device, index));
     state<T> *s = (state<T> *)ffl_alloc(sizeof *s);
     if (!s)
         return FFL_NO_MEMORY;
+    s->processors = (unsigned)device.multiProcessorCount;
     const ffl_status status =
         ffl_packed_new(layer, sizeof(T) == 2 ? FFL_BF16 : FFL_F32, &s->packed, &plan->packed_bytes);
     if (status != FFL_OK) {
@@ -237,21 +243,32 @@ static void release(ffl_plan *plan)
     ffl_free(s);
 }
 
+/* A few tokens a block, so that a small batch still meets all multiprocessors. */
+template <typename T>
+static unsigned block_threads(const state<T> *s, size_t tokens)
+{
+    unsigned warps = s->s.warps < WARPS ? s->s.warps : WARPS;
+    while (warps < WARPS && tokens * s->s.warps > (size_t)warps * s->processors)
+        warps *= 2;
+    return 32 * warps;
+}
+
 template <typename T, unsigned CHUNKS, bool FULL>
 static ffl_status launch(const state<T> *state, const share &s, const T *x, size_t ldx, T *y, size_t ldy,
                          size_t tokens, cudaStream_t stream)
 {
-    const unsigned per_block = s.warps < WARPS ? WARPS / s.warps : 1;
+    const unsigned threads = block_threads(state, tokens), warps = threads / 32;
+    const unsigned per_block = s.warps < warps ? warps / s.warps : 1;
     const unsigned blocks = (unsigned)((tokens + per_block - 1) / per_block) * s.blocks;
-    const size_t shared = sizeof(float) * WARPS * CHUNKS * 32 * ffl_per_chunk<T>;
+    const size_t shared = sizeof(float) * warps * CHUNKS * 32 * ffl_per_chunk<T>;
     if (state->tree.trees == 1)
-        FFL_LAUNCH((walk_one<T, CHUNKS, FULL>), blocks, THREADS, 0, stream, state->tree, s, x, ldx, y, ldy,
+        FFL_LAUNCH((walk_one<T, CHUNKS, FULL>), blocks, threads, 0, stream, state->tree, s, x, ldx, y, ldy,
                    tokens);
     else if (s.blocks == 1)
-        FFL_LAUNCH((walk_many<T, CHUNKS, FULL>), blocks, THREADS, shared, stream, state->tree, s, x, ldx, y,
+        FFL_LAUNCH((walk_many<T, CHUNKS, FULL>), blocks, threads, shared, stream, state->tree, s, x, ldx, y,
                    ldy, tokens);
     else
-        FFL_LAUNCH_CLUSTER((walk_many<T, CHUNKS, FULL>), s.blocks, blocks, THREADS, shared, stream,
+        FFL_LAUNCH_CLUSTER((walk_many<T, CHUNKS, FULL>), s.blocks, blocks, threads, shared, stream,
                            state->tree, s, x, ldx, y, ldy, tokens);
     FFL_CUDA_TRY(cudaGetLastError());
     return FFL_OK;

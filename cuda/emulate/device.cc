@@ -58,6 +58,7 @@ struct cluster {
     std::vector<warp> warps;
     std::vector<block> blocks;
     size_t shared, live;
+    size_t arrived; /* threads at the cluster's barrier */
     unsigned block_threads;
     const char *kernel;
     const std::function<void()> *body;
@@ -128,9 +129,9 @@ void settle_barrier(const thread *t)
 
 void settle_cluster()
 {
-    for (const thread &t : at->threads)
-        if (!t.waits || !t.cluster)
-            return;
+    if (++at->arrived < at->threads.size())
+        return;
+    at->arrived = 0;
     for (thread &t : at->threads)
         go(&t);
 }
