@@ -19,8 +19,9 @@ __device__ static inline float2 ffl_pair(const uint16_t *at)
     return make_float2(ffl_bf16_low(pair), ffl_bf16_high(pair));
 }
 
-/* out += Σ act(logits[i])·w_out[rows[i]], i < count; both lists in shared memory; all lanes call it. */
-template <typename T, unsigned UNITS>
+/* out += Σ act(logits[i])·w_out[rows[i]], i < count; both lists in shared memory; all lanes call it.
+ * ROWS are on their way at once. */
+template <unsigned ROWS, typename T, unsigned UNITS>
 __device__ static inline void ffl_columns_add(const ffl_tree<T> &l, const unsigned *rows, const float *logits,
                                               unsigned count, unsigned column, unsigned apart,
                                               float2 (&out)[UNITS])
@@ -32,8 +33,7 @@ __device__ static inline void ffl_columns_add(const ffl_tree<T> &l, const unsign
         const unsigned here = count - base < 32 ? count - base : 32;
         const unsigned own_row = lane < here ? rows[base + lane] : 0;
         const float own = lane < here ? ffl_activate_device(l.activation, logits[base + lane]) : 0.0f;
-        /* Four rows on the way at once. */
-#pragma unroll 4
+#pragma unroll(ROWS)
         for (unsigned i = 0; i < here; i++) {
             const unsigned row = __shfl_sync(FFL_WHOLE_WARP, own_row, (int)i);
             const float hidden = __shfl_sync(FFL_WHOLE_WARP, own, (int)i);

@@ -10,10 +10,10 @@
 #include "kernels/memory.h"
 
 static constexpr unsigned THREADS = 256, WARPS = THREADS / 32, TILE = 8, UNITS = 4;
-static constexpr unsigned TREES = 32;            /* whose paths lie in shared memory together */
-static constexpr unsigned STAGED = 8192;         /* logits of a token that fit in shared memory */
-static constexpr size_t ROW_BLOCKS = 132 * 8;    /* as many blocks as an H200 holds at once */
-static constexpr size_t LAUNCH_TOKENS = 1 << 18; /* TILEs count in the grid's second dimension */
+static constexpr unsigned TREES = 32;         /* whose paths lie in shared memory together */
+static constexpr unsigned STAGED = 8192;      /* logits of a token that fit in shared memory */
+static constexpr size_t ROW_BLOCKS = 132 * 8; /* as many blocks as an H200 holds at once */
+static constexpr size_t TOKENS_MAX = 1024;    /* beyond, all rows for each token are a dense product's */
 
 /* ---- All logits: a warp per row of w_in, for a tile of tokens in shared memory ---- */
 
@@ -100,7 +100,7 @@ __global__ static void __launch_bounds__(THREADS) choose(ffl_tree<T> l, const fl
             }
         }
         __syncthreads();
-        ffl_columns_add(l, rows, path, trees * l.levels, column, apart, out);
+        ffl_columns_add<4>(l, rows, path, trees * l.levels, column, apart, out);
     }
     ffl_columns_store(out, y + token * ldy, l.width_out, column, apart);
 }
@@ -112,6 +112,14 @@ struct state {
     ffl_packed packed;
     ffl_tree<T> tree;
 };
+
+static bool supports(const ffl_layer *shape, size_t tokens, const char **why)
+{
+    if (tokens <= TOKENS_MAX)
+        return ffl_tree_supports(shape, tokens, why);
+    *why = "all rows for each token: for up to 1024 tokens";
+    return false;
+}
 
 template <typename T>
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
@@ -127,8 +135,7 @@ static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ff
         return status;
     }
     s->tree = ffl_tree_of<T>(layer, &s->packed);
-    const size_t tokens = plan->max_tokens < LAUNCH_TOKENS ? plan->max_tokens : LAUNCH_TOKENS;
-    plan->scratch_bytes = tokens * layer->neurons * sizeof(float);
+    plan->scratch_bytes = plan->max_tokens * layer->neurons * sizeof(float);
     plan->state = s;
     return FFL_OK;
 }
@@ -151,8 +158,8 @@ static void launch_evaluate(const ffl_tree<T> &l, dim3 grid, const T *x, size_t 
 }
 
 template <typename T>
-static ffl_status run_some(const ffl_tree<T> &l, float *logits, const T *x, size_t ldx, T *y, size_t ldy,
-                           size_t tokens, cudaStream_t stream)
+static ffl_status run_tokens(const ffl_tree<T> &l, float *logits, const T *x, size_t ldx, T *y, size_t ldy,
+                             size_t tokens, cudaStream_t stream)
 {
     constexpr unsigned PER = ffl_per_chunk<T>, MOST = 32 / PER, COMMON = 24 / PER; /* 1024 and 768 elements */
     const size_t neurons = (size_t)l.trees * l.nodes, row_blocks = (neurons + WARPS - 1) / WARPS;
@@ -178,12 +185,8 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
                       size_t ldy, size_t tokens)
 {
     const state<T> *s = (const state<T> *)plan->state;
-    for (size_t first = 0; first < tokens; first += LAUNCH_TOKENS) {
-        const size_t count = tokens - first < LAUNCH_TOKENS ? tokens - first : LAUNCH_TOKENS;
-        FFL_TRY(run_some<T>(s->tree, (float *)exec->scratch, (const T *)x + first * ldx, ldx,
-                            (T *)y + first * ldy, ldy, count, ffl_cuda_stream(exec->stream)));
-    }
-    return FFL_OK;
+    return run_tokens<T>(s->tree, (float *)exec->scratch, (const T *)x, ldx, (T *)y, ldy, tokens,
+                         ffl_cuda_stream(exec->stream));
 }
 
 template <typename T>
@@ -203,7 +206,7 @@ FFL_VARIANTS(fff_allrows_cuda) = {
      .place = FFL_CUDA,
      .family = FFL_SIMD,
      .contract = FFL_CONTRACT_F32_ROWS,
-     .supports = ffl_tree_supports,
+     .supports = supports,
      .prepare = prepare<float>,
      .run = run<float>,
      .release = release<float>,
@@ -215,7 +218,7 @@ FFL_VARIANTS(fff_allrows_cuda) = {
      .place = FFL_CUDA,
      .family = FFL_SIMD,
      .contract = FFL_CONTRACT_BF16_WALK,
-     .supports = ffl_tree_supports,
+     .supports = supports,
      .prepare = prepare<uint16_t>,
      .run = run<uint16_t>,
      .release = release<uint16_t>,

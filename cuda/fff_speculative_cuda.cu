@@ -13,7 +13,7 @@
 #include "cuda/path.cuh"
 #include "kernels/memory.h"
 
-static constexpr unsigned THREADS_MAX = 512, UNITS = 4, LEVELS_PER_STEP_MAX = 6;
+static constexpr unsigned THREADS_MAX = 480, UNITS = 4, LEVELS_PER_STEP_MAX = 6;
 static constexpr size_t LAUNCH_TOKENS = (size_t)1 << 24;
 
 /* How a token's work is divided; made once, of the shape alone, so that batches do not change the bits. */
@@ -107,6 +107,10 @@ __device__ static inline void descend(const ffl_tree<T> &l, const division &d, c
 
 /* ---- The kernel ---- */
 
+/* Output rows on the way at once, beside a row of w_in and x: as registers allow. */
+template <typename T, unsigned CHUNKS>
+static constexpr unsigned ROWS = CHUNKS *ffl_per_chunk<T> > 24 ? 2 : 4;
+
 /* One group of trees from root to leaves, `pending` rows of the group before still to be added. */
 template <typename T, unsigned CHUNKS, bool FULL>
 __device__ static inline void walk_group(const ffl_tree<T> &l, const division &d, token_state &s, const T *x,
@@ -130,7 +134,7 @@ __device__ static inline void walk_group(const ffl_tree<T> &l, const division &d
             }
             if (s.step == 0 && d.blocks > 1)
                 ffl_cluster_sync(); /* all blocks run: their shared memory may be written */
-            ffl_columns_add(l, s.rows, s.path, pending, column, apart, out);
+            ffl_columns_add<ROWS<T, CHUNKS>>(l, s.rows, s.path, pending, column, apart, out);
             if (warp < items)
                 tell(d, &logits[warp], ffl_row_dot(chunks, own_x) + bias);
             for (unsigned item = warp + warps; item < items; item += warps) {
@@ -141,7 +145,7 @@ __device__ static inline void walk_group(const ffl_tree<T> &l, const division &d
         } else {
             if (s.step == 0 && d.blocks > 1)
                 ffl_cluster_sync();
-            ffl_columns_add(l, s.rows, s.path, pending, column, apart, out);
+            ffl_columns_add<ROWS<T, CHUNKS>>(l, s.rows, s.path, pending, column, apart, out);
             for (unsigned item = warp; item < items; item += warps) {
                 row = row_of(l, s, item, below);
                 const T *w = l.w_in + row * l.stride_in;
@@ -190,7 +194,7 @@ __global__ static void __launch_bounds__(THREADS_MAX, 1)
         __syncthreads();
         walk_group<T, CHUNKS, FULL>(l, d, s, x, own_x, column, across, pending, out);
     }
-    ffl_columns_add(l, s.rows, s.path, pending, column, across, out);
+    ffl_columns_add<ROWS<T, CHUNKS>>(l, s.rows, s.path, pending, column, across, out);
     ffl_columns_store(out, y, l.width_out, column, across);
 }
 

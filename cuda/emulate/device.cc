@@ -165,24 +165,46 @@ std::mt19937 &order()
     return generator;
 }
 
+/* One turn for each of these threads that can run; false when none could. */
+bool run_some(cluster *c, size_t first, size_t count)
+{
+    bool moved = false;
+    /* Another order every time: from any thread on, in steps that meet each one once. */
+    size_t i = order()() % count, step = order()() % count + 1;
+    while (std::gcd(step, count) != 1)
+        step = step % count + 1;
+    for (size_t turn = 0; turn < count; turn++, i += i + step < count ? step : step - count) {
+        thread *t = &c->threads[first + i];
+        if (!t->over && !t->waits) {
+            resume(t);
+            moved = true;
+        }
+    }
+    return moved;
+}
+
+/* A block, or a warp of it, goes as far ahead of all others as it can. */
+void run_ahead(cluster *c)
+{
+    const size_t block = order()() % c->blocks.size() * c->block_threads;
+    size_t first = 0, count = c->block_threads;
+    if (order()() % 2) {
+        first = order()() % c->block_threads / 32 * 32;
+        count = min((size_t)32, c->block_threads - first);
+    }
+    while (run_some(c, block + first, count)) {
+    }
+}
+
 void run_cluster(cluster *c)
 {
-    const size_t count = c->threads.size();
     at = c;
-    c->live = count;
+    c->live = c->threads.size();
     while (c->live > 0) {
-        bool moved = false;
-        /* Another order every time: from any thread on, in steps that meet each one once. */
-        size_t i = order()() % count, step = order()() % count + 1;
-        while (std::gcd(step, count) != 1)
-            step = step % count + 1;
-        for (size_t turn = 0; turn < count; turn++, i += i + step < count ? step : step - count)
-            if (!c->threads[i].over && !c->threads[i].waits) {
-                resume(&c->threads[i]);
-                moved = true;
-            }
-        if (!moved)
+        if (!run_some(c, 0, c->threads.size()))
             die("a barrier or warp exchange that not all of its threads reach");
+        if (c->threads.size() > 32 && order()() % 4 == 0)
+            run_ahead(c);
     }
     at = nullptr;
 }

@@ -4,7 +4,8 @@
  * nor what a compiler for the GPU makes of it.
  *
  * Blocks run one after the other (those of a cluster together). Threads run in a random order, each up to its
- * next barrier, so a missing barrier shows as a wrong result; a barrier that some thread never reaches ends
+ * next barrier, and now and then a warp or a block runs ahead as far as it can, so a missing barrier shows
+ * as a wrong result; a barrier that some thread never reaches ends
  * the program with the kernel's name. FFL_EMULATE_SEED=N repeats an order. Asynchronous copies land when they
  * are waited for. Device memory is the host's: AddressSanitizer finds what compute-sanitizer would.
  *
