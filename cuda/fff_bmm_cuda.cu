@@ -5,7 +5,7 @@
  *
  * Tokens come in portions, so that the gathered rows stay within GATHERED_BYTES.
  */
-#include "cuda/row.cuh"
+#include "cuda/path.cuh"
 #include "kernels/memory.h"
 
 static constexpr unsigned THREADS = 256;
@@ -19,6 +19,12 @@ struct portion {
     float *sums;        /* [tokens][width_out] */
     size_t tokens, pairs;
 };
+
+/* A choice, where an index would copy the parameters to the stack. */
+__device__ static inline unsigned *nodes_of(const portion &p, unsigned level)
+{
+    return level % 2 ? p.nodes[1] : p.nodes[0];
+}
 
 __device__ static inline size_t thread_index()
 {
@@ -36,7 +42,7 @@ __global__ static void __launch_bounds__(THREADS)
 {
     const unsigned chunks = (unsigned)(stride / ffl_per_chunk<T>);
     for (size_t i = thread_index(); i < p.pairs * chunks; i += thread_count()) {
-        const size_t pair = i / chunks, row = pair % l.trees * l.nodes + p.nodes[level % 2][pair];
+        const size_t pair = i / chunks, row = pair % l.trees * l.nodes + nodes_of(p, level)[pair];
         p.gathered[i] = ffl_load(w + row * stride + i % chunks * ffl_per_chunk<T>, false);
     }
 }
@@ -47,13 +53,13 @@ __global__ static void __launch_bounds__(THREADS)
     multiply(ffl_tree<T> l, portion p, unsigned level, const T *x, size_t ldx)
 {
     for (size_t pair = thread_index() / 32; pair < p.pairs; pair += thread_count() / 32) {
-        const unsigned node = p.nodes[level % 2][pair];
+        const unsigned node = nodes_of(p, level)[pair];
         const T *row = (const T *)p.gathered + pair * l.stride_in;
         const float z = ffl_row_dot_long(row, l.stride_in, x + pair / l.trees * ldx, l.width_in) +
                         l.b_in[pair % l.trees * l.nodes + node];
         if (threadIdx.x % 32 == 0) {
             p.hidden[pair] = ffl_activate_device(l.activation, z);
-            p.nodes[(level + 1) % 2][pair] = 2 * node + 1 + (z > 0.0f);
+            nodes_of(p, level + 1)[pair] = 2 * node + 1 + (z > 0.0f);
         }
     }
 }
@@ -185,6 +191,15 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
     return FFL_OK;
 }
 
+template <typename T>
+static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
+                        int32_t *nodes, float *logits)
+{
+    const state<T> *s = (const state<T> *)plan->state;
+    return ffl_path_find<T>(&s->tree, (const T *)x, ldx, tokens, nodes, logits,
+                            ffl_cuda_stream(exec->stream));
+}
+
 FFL_VARIANTS(fff_bmm_cuda) = {
     {.name = "fff_bmm_cuda",
      .summary = "level by level: gathered rows, batched products, as array libraries write it",
@@ -196,7 +211,8 @@ FFL_VARIANTS(fff_bmm_cuda) = {
      .supports = ffl_tree_supports,
      .prepare = prepare<float>,
      .run = run<float>,
-     .release = release<float>},
+     .release = release<float>,
+     .trace = trace<float>},
     {.name = "fff_bmm_bf16_cuda",
      .summary = "level by level: gathered rows, batched products, bf16",
      .source = "arXiv:2311.10770, its PyTorch form",
@@ -207,6 +223,7 @@ FFL_VARIANTS(fff_bmm_cuda) = {
      .supports = ffl_tree_supports,
      .prepare = prepare<uint16_t>,
      .run = run<uint16_t>,
-     .release = release<uint16_t>},
+     .release = release<uint16_t>,
+     .trace = trace<uint16_t>},
     {},
 };
