@@ -53,6 +53,7 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_DUMP] = {"--dump", "DIR", "write what the one selected variant computed, as .npy files"},
     [FFL_OPT_TRACE] = {"--trace", "FILE.json", "a timeline of one pass per variant, in Chrome's trace format"},
     [FFL_OPT_LAYERS] = {"--layers", NULL, "a table per variant: times, rates and routing of every layer"},
+    [FFL_OPT_COUNTERS] = {"--counters", NULL, "perf events of every part, where this machine offers them"},
     [FFL_OPT_RECORD] = {"--record", "FILE.safetensors", "layers with what they were given, for bench to replay"},
     [FFL_OPT_RECORD_LAYER] = {"--record-layer", "N", "only this one, from 0 (default: all)"},
     [FFL_OPT_BEST] = {"--best", "N", "also the N fastest trees that `bench` found, by the journal in --out"},

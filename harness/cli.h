@@ -66,6 +66,7 @@ typedef enum ffl_option {
     FFL_OPT_DUMP,
     FFL_OPT_TRACE,
     FFL_OPT_LAYERS,
+    FFL_OPT_COUNTERS,
     FFL_OPT_RECORD,
     FFL_OPT_RECORD_LAYER,
     FFL_OPT_BEST,

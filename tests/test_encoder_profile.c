@@ -289,3 +289,72 @@ Test(encoder_profile, tables_of_parts_and_layers_fit_the_terminal)
     cr_assert_null(strstr(result.out, "ms of each part and layer"));
     files_remove();
 }
+
+/* ---- Counters ---- */
+
+Test(encoder_profile, counters_are_counted_part_by_part_or_named_as_missing)
+{
+    cr_assert_eq(encoder(TREES "-v fff_naive --counters --json"), 0, "%s%s", result.out, result.err);
+    json_t *json = json_loads(result.out, 0, NULL);
+    cr_assert_not_null(json, "%s", result.out);
+    const json_t *names = json_object_get(json_object_get(json, "model"), "counters");
+    const json_t *available = json_object_get(names, "available");
+    const json_t *counts = json_object_get(json_array_get(json_object_get(json, "rows"), 1), "counters");
+    const json_t *parts = json_object_get(counts, "parts");
+    size_t i;
+    json_t *event, *reason;
+    const char *name;
+    cr_assert_eq(json_object_size(parts), FFL_PART_COUNT);
+    json_array_foreach((json_t *)available, i, event)
+    {
+        double sum = 0;
+        for (size_t p = 0; p < FFL_PART_COUNT; p++)
+            sum += real(json_object_get(parts, ffl_part_name((ffl_part)p)), json_string_value(event));
+        /* Some of CPU time is spent in every pass, and more than in most parts in the feedforward layers. */
+        if (strcmp(json_string_value(event), "CPU ns") == 0)
+            cr_assert(sum > 0 && real(json_object_get(parts, "feedforward"), "CPU ns") > 0.01 * sum);
+        cr_assert_geq(sum, 0);
+    }
+    json_object_foreach(json_object_get(names, "missing"), name, reason)
+    {
+        cr_assert_gt(strlen(json_string_value(reason)), 0);
+        cr_assert_null(json_object_get(json_object_get(parts, "norm"), name));
+    }
+    cr_assert_gt(json_array_size(available) + json_object_size(json_object_get(names, "missing")), 0);
+    const size_t missing = json_object_size(json_object_get(names, "missing"));
+    json_decref(json);
+    cr_assert_eq(encoder(TREES "-v fff_naive --counters"), 0, "%s%s", result.out, result.err);
+    char *line = strstr(result.out, "\nnot available here: ");
+    cr_assert_eq(line != NULL, missing > 0, "%s", result.out);
+    files_remove();
+}
+
+Test(encoder_profile, the_clock_files_counts_under_their_part)
+{
+    enum { PAGES = 256, PAGE = 4096 };
+    ffl_events events;
+    ffl_pass_clock clock;
+    ffl_events_open(&events);
+    size_t faults = 0;
+    while (faults < events.count && strcmp(events.value[faults].name, "page faults") != 0)
+        faults++;
+    if (faults == events.count || events.value[faults].descriptor < 0)
+        cr_skip_test("no page fault events here");
+    cr_assert_eq(ffl_pass_clock_new(1, 1, 1, &clock), FFL_OK);
+    clock.counters = &events;
+    ffl_pass_clock_clear(&clock);
+    double start = ffl_pass_clock_ns();
+    ffl_pass_clock_count(&clock, FFL_PART_NORM, &start);
+    volatile char *fresh = aligned_alloc(PAGE, PAGES * PAGE);
+    for (size_t i = 0; i < PAGES; i++)
+        fresh[i * PAGE] = 1;
+    ffl_pass_clock_count(&clock, FFL_PART_QKV, &start);
+    ffl_pass_clock_count(&clock, FFL_PART_ATTENTION, &start);
+    cr_assert_gt(clock.counts[FFL_PART_QKV][faults], clock.counts[FFL_PART_NORM][faults]);
+    cr_assert_gt(clock.counts[FFL_PART_QKV][faults], clock.counts[FFL_PART_ATTENTION][faults]);
+    ffl_pass_clock_clear(&clock);
+    cr_assert_eq(clock.counts[FFL_PART_QKV][faults], 0);
+    free((void *)fresh);
+    ffl_pass_clock_free(&clock);
+    ffl_events_close(&events);
+}

@@ -1,6 +1,7 @@
 /* What the worker tells: the model, and a row per variant. */
 #include "harness/encoder/answers.h"
 #include "harness/encoder/arithmetic.h"
+#include "harness/encoder/event_counts.h"
 #include "harness/workload/routing.h"
 #include "reports/passes.h"
 #include <math.h>
@@ -196,5 +197,7 @@ ffl_status ffl_serve_model(ffl_serve_session *s)
         json_decref(model);
         return status;
     }
+    if (s->counting)
+        json_object_set_new(model, "counters", ffl_event_names_json(&s->events));
     return ffl_answer_send(s->answer, json_pack("{s:o}", "model", model));
 }

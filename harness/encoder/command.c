@@ -3,6 +3,7 @@
 #include "harness/commands.h"
 #include "harness/encoder/best.h"
 #include "harness/encoder/dump.h"
+#include "harness/encoder/event_counts.h"
 #include "harness/encoder/layers_table.h"
 #include "harness/encoder/point_run.h"
 #include "harness/encoder/print.h"
@@ -128,6 +129,7 @@ static ffl_status make_request(const ffl_options *options, const ffl_encoder_poi
     json_object_set_new(*out, "cpus", json_string(cpus));
     json_object_set_new(*out, "named", json_boolean(options->list_count[FFL_OPT_VARIANT] > 0));
     json_object_set_new(*out, "detail", json_boolean(ffl_option_given(options, FFL_OPT_JSON)));
+    json_object_set_new(*out, "counters", json_boolean(ffl_option_given(options, FFL_OPT_COUNTERS)));
     json_object_set_new(*out, "trace", json_boolean(ffl_option_given(options, FFL_OPT_TRACE)));
     json_object_set_new(
         *out, "dump",
@@ -222,6 +224,8 @@ static ffl_status finish_point(sweep *s, const ffl_encoder_point_run *run)
         ffl_print_rates(run->rows);
         ffl_encoder_print_answers(run->rows);
     }
+    if (!s->json && run->model && ffl_option_given(s->options, FFL_OPT_COUNTERS))
+        ffl_print_counters(run->model, run->rows);
     if (!s->json && run->model && ffl_option_given(s->options, FFL_OPT_LAYERS))
         ffl_print_layers(run->rows);
     if (!s->json && run->passed)
@@ -341,39 +345,23 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option encoder_options[] = {
-    FFL_OPT_PRESET,
-    FFL_OPT_CONFIG,
-    FFL_OPT_CHECKPOINT,
-    FFL_OPT_POSITIONS,
-    FFL_OPT_BATCH,
-    FFL_OPT_SEQ,
-    FFL_OPT_TOKENS,
-    FFL_OPT_MASK,
-    FFL_OPT_TOKEN_TYPES,
-    FFL_OPT_VARIANT,
-    FFL_OPT_EXCLUDE,
-    FFL_OPT_PLUGIN,
-    FFL_OPT_THREADS,
-    FFL_OPT_CPUS,
-    FFL_OPT_SEED,
-    FFL_OPT_DUMP,
-    FFL_OPT_TRACE,
-    FFL_OPT_LAYERS,
-    FFL_OPT_RECORD,
-    FFL_OPT_RECORD_LAYER,
-    FFL_OPT_NEURONS,
-    FFL_OPT_FULL,
-    FFL_OPT_BUDGET,
-    FFL_OPT_OUT,
-    FFL_OPT_RESUME,
-    FFL_OPT_SHARD,
-    FFL_OPT_BEST,
-    FFL_OPT_JSON,
-    FFL_OPT_IN_PROCESS,
-    FFL_OPT_TIMEOUT,
-    FFL_OPT_PROBLEMS,
-    FFL_OPT_BLAS_LIBRARY,
-    FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_PRESET,       FFL_OPT_CONFIG,
+    FFL_OPT_CHECKPOINT,   FFL_OPT_POSITIONS,
+    FFL_OPT_BATCH,        FFL_OPT_SEQ,
+    FFL_OPT_TOKENS,       FFL_OPT_MASK,
+    FFL_OPT_TOKEN_TYPES,  FFL_OPT_VARIANT,
+    FFL_OPT_EXCLUDE,      FFL_OPT_PLUGIN,
+    FFL_OPT_THREADS,      FFL_OPT_CPUS,
+    FFL_OPT_SEED,         FFL_OPT_DUMP,
+    FFL_OPT_TRACE,        FFL_OPT_LAYERS,
+    FFL_OPT_COUNTERS,     FFL_OPT_RECORD,
+    FFL_OPT_RECORD_LAYER, FFL_OPT_NEURONS,
+    FFL_OPT_FULL,         FFL_OPT_BUDGET,
+    FFL_OPT_OUT,          FFL_OPT_RESUME,
+    FFL_OPT_SHARD,        FFL_OPT_BEST,
+    FFL_OPT_JSON,         FFL_OPT_IN_PROCESS,
+    FFL_OPT_TIMEOUT,      FFL_OPT_PROBLEMS,
+    FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT,
 };
 

@@ -102,6 +102,13 @@ size_t ffl_encoder_events(const ffl_encoder *encoder, const ffl_encoder_event **
 /* Nanoseconds in each part since the last call of ffl_encoder_clear_times; packing of weights. */
 const double *ffl_encoder_times(const ffl_encoder *encoder);
 void ffl_encoder_clear_times(ffl_encoder *encoder);
+
+/* From the next clear on, events are counted, too, part by part; NULL ends it. They must stay open. */
+void ffl_encoder_count_events(ffl_encoder *encoder, const ffl_events *events);
+
+/* [FFL_PART_COUNT][FFL_EVENTS_MAX], in the order of the events, since the last clear; NaN: not available. */
+const double (*ffl_encoder_counts(const ffl_encoder *encoder))[FFL_EVENTS_MAX];
+
 double ffl_encoder_pack_ns(const ffl_encoder *encoder);
 const char *ffl_encoder_projection_name(const ffl_encoder *encoder);
 

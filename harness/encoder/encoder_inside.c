@@ -57,6 +57,16 @@ void ffl_encoder_clear_times(ffl_encoder *e)
     ffl_pass_clock_clear(&e->clock);
 }
 
+void ffl_encoder_count_events(ffl_encoder *e, const ffl_events *events)
+{
+    e->clock.counters = events;
+}
+
+const double (*ffl_encoder_counts(const ffl_encoder *e))[FFL_EVENTS_MAX]
+{
+    return e->clock.counts;
+}
+
 double ffl_encoder_pack_ns(const ffl_encoder *e)
 {
     return e->pack_ns;

@@ -28,6 +28,15 @@ double ffl_pass_clock_ns(void)
     return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
 }
 
+static void count_events(ffl_pass_clock *clock, ffl_part part)
+{
+    ffl_reading now;
+    ffl_events_read(clock->counters, &now);
+    for (size_t i = 0; i < clock->counters->count; i++)
+        clock->counts[part][i] += now.value[i] - clock->last.value[i];
+    clock->last = now;
+}
+
 void ffl_pass_clock_count(ffl_pass_clock *clock, ffl_part part, double *start)
 {
     const double now = ffl_pass_clock_ns();
@@ -35,12 +44,17 @@ void ffl_pass_clock_count(ffl_pass_clock *clock, ffl_part part, double *start)
     if (clock->event_count < clock->event_capacity)
         clock->events[clock->event_count++] = (ffl_encoder_event){part, clock->layer, *start, now - *start};
     *start = now;
+    if (clock->counters)
+        count_events(clock, part);
 }
 
 void ffl_pass_clock_clear(ffl_pass_clock *clock)
 {
     memset(clock->ns, 0, sizeof clock->ns);
     clock->event_count = 0;
+    memset(clock->counts, 0, sizeof clock->counts);
+    if (clock->counters)
+        ffl_events_read(clock->counters, &clock->last);
 }
 
 void ffl_pass_clock_free(ffl_pass_clock *clock)

@@ -9,6 +9,7 @@
 #ifndef FFL_HARNESS_PASS_CLOCK_H
 #define FFL_HARNESS_PASS_CLOCK_H
 
+#include "harness/counters/events.h"
 #include "kernels/status.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +40,10 @@ typedef struct ffl_pass_clock {
     double ns[FFL_PART_COUNT]; /* sums since the last clear */
     ffl_encoder_event *events; /* owned; since the last clear, as many as there is room for */
     size_t event_count, event_capacity;
+
+    const ffl_events *counters;                    /* NULL: none are read */
+    ffl_reading last;                              /* when the stretch at work began */
+    double counts[FFL_PART_COUNT][FFL_EVENTS_MAX]; /* since the last clear; NaN: not available */
 } ffl_pass_clock;
 
 /* Room for the events of a pass of `tokens` tokens, the logits `at_once` tokens at a time. */

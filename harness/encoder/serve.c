@@ -1,5 +1,6 @@
 #include "harness/encoder/serve.h"
 #include "harness/bench/pin.h"
+#include "harness/encoder/event_counts.h"
 #include "harness/encoder/plan.h"
 #include "harness/encoder/record.h"
 #include "harness/encoder/serve_session.h"
@@ -60,6 +61,8 @@ static ffl_status serve_pass(ffl_serve_session *s, int index, const ffl_variant 
     if (status == FFL_OK)
         status = ffl_serve_row(s, index, v, e, &verdict, &pairs, &times, &row);
     ffl_layer_times_free(&times);
+    if (status == FFL_OK && (status = ffl_serve_count(s, e, row)) != FFL_OK)
+        json_decref(row);
     FFL_TRY(status);
     return ffl_answer_send(s->answer, row);
 }
@@ -199,9 +202,14 @@ ffl_status ffl_encoder_serve(const json_t *request, ffl_answer *answer)
                            .request = request,
                            .threads = (int)json_integer_value(json_object_get(request, "threads")),
                            .start = ffl_pass_clock_ns(),
+                           .counting = json_is_true(json_object_get(request, "counters")),
                            .seconds = json_number_value(json_object_get(request, "seconds")),
                            .rows_left = count_rows(json_object_get(request, "variants"))};
+    if (s.counting) /* before any thread starts that is to be counted */
+        ffl_events_open(&s.events);
     const ffl_status status = serve_all(&s);
+    if (s.counting)
+        ffl_events_close(&s.events);
     ffl_encoder_free(s.baseline);
     for (size_t o = 0; o < 2; o++)
         if (s.has_reference[o])

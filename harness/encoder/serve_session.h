@@ -3,6 +3,7 @@
  *
  *   serve.c           the order of things             baseline.c    which dense variant, what a variant costs
  *   verified_pass.c   a pass held to the reference    paired_passes.c   passes in turn
+ *   event_counts.c    passes under --counters
  *   answers.c, answer_layers.c, answer_routing.c      all of it as JSON
  */
 #ifndef FFL_HARNESS_SERVE_SESSION_H
@@ -27,6 +28,8 @@ typedef struct ffl_serve_session {
     double start, seconds; /* of the job, monotonic; what it may take, 0: no limit */
     size_t rows_left;      /* to share that time */
     size_t trees_run;      /* variants beside the baseline that have their row */
+    bool counting;         /* --counters: … */
+    ffl_events events;     /* … these */
     float *inputs[2]; /* [layers][tokens][width]: what feedforward layers were given: the baseline's, and the
                          variant's */
 } ffl_serve_session;
