@@ -108,7 +108,7 @@ stage_bench() {
 
 stage_encoder() {
     step 'encoder: UltraFastBERT 1x11' fflab encoder --preset ultrafastbert-1x11 --neurons 4095,3072 --batch 8 --seq 128 \
-        "${select[@]}" --best 4 --budget $((minutes * 50))s --out "$work/encoder"
+        "${select[@]}" --budget $((minutes * 50))s --out "$work/encoder"
 }
 
 # Microseconds per call, variants down and batches across, from the journals.
