@@ -5,6 +5,7 @@
 #include "harness/commit.h"
 #include "harness/device/nvml.h"
 #include "harness/environment.h"
+#include "harness/selftest/score.h"
 #include "kernels/blas.h"
 #include "kernels/cpu.h"
 #include "kernels/cublas.h"
@@ -296,7 +297,7 @@ void ffl_command_line(char *out, size_t size)
 
 json_t *ffl_circumstances(void)
 {
-    char command[4096];
+    char command[4096], verifier[256];
     ffl_command_line(command, sizeof command);
     json_t *all = json_object();
     if (!all)
@@ -310,5 +311,7 @@ json_t *ffl_circumstances(void)
     json_object_set_new(all, "environment", environment_json());
     set_text(all, "overridden", ffl_environment_overridden());
     set_text(all, "command", command);
+    ffl_score_line(verifier, sizeof verifier);
+    set_text(all, "verifier", verifier);
     return all;
 }

@@ -127,6 +127,9 @@ static void print_machine(FILE *file, const ffl_row *run)
     print_device(file, json_object_get(all, "device"));
     print_blas(file, json_object_get(all, "blas"));
     print_environment(file, json_object_get(all, "environment"));
+    /* "verifier: 64/64 …": the name is the line's own. */
+    const char *verifier = strchr(text_of(all, "verifier"), ' ');
+    print_line(file, "verifier", verifier ? verifier + 1 : "");
     print_line(file, "set aside", text_of(all, "overridden"));
     fputc('\n', file);
 }

@@ -3,6 +3,7 @@
 #include "harness/bench/clock.h"
 #include "harness/bench/device_calls.h"
 #include "harness/bench/timed_calls.h"
+#include "harness/check/checks.h"
 #include "harness/device/storage.h"
 #include "harness/environment.h"
 #include "harness/registry.h"
@@ -31,7 +32,8 @@ static void fill_library(ffl_record *record, const ffl_variant *variant)
     }
     if (variant->library == FFL_CUBLAS) {
         const ffl_cublas *cublas = ffl_cublas_open();
-        snprintf(record->library_version, sizeof record->library_version, "%s", cublas ? cublas->version : "");
+        snprintf(record->library_version, sizeof record->library_version, "%s",
+                 cublas ? cublas->version : "");
         return;
     }
     const ffl_blas *blas = variant->library == FFL_NO_LIBRARY ? NULL : ffl_blas_open(variant->library);
@@ -136,6 +138,8 @@ static double shortest_call(ffl_timed *row, size_t tokens)
 static ffl_status judge_a_few(ffl_timed *row)
 {
     const size_t few = takes(row, TRY_TOKENS) ? TRY_TOKENS : row->group->batch;
+    if (!ffl_check_on(FFL_CHECK_TRIED))
+        return FFL_OK;
     ffl_timed_poison(row->stage->y_warm, few * row->layer.width_out);
     if (call_once(row, few) < 0)
         return FFL_OK;
@@ -246,5 +250,6 @@ void ffl_timed_close(ffl_timed *row)
         ffl_instance_free(&row->instance);
     ffl_record_free(&row->record);
     free(row->ns);
+    ffl_sample_free(&row->sample);
     *row = (ffl_timed){0};
 }

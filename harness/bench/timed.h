@@ -6,6 +6,7 @@
 #define FFL_HARNESS_TIMED_H
 
 #include "harness/bench/gbench.h"
+#include "harness/bench/sample.h"
 #include "harness/bench/stage.h"
 #include "harness/instance.h"
 
@@ -43,6 +44,7 @@ typedef struct ffl_timed {
     double *ns; /* of every timed call, or per call of a burst */
     size_t timed;
     ffl_device_calls device;
+    ffl_sample sample; /* of the timed calls */
 } ffl_timed;
 
 /* Fills the record and prepares the variant. A row that cannot run has its verdict afterwards and is not

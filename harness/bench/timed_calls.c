@@ -2,6 +2,7 @@
 #include "harness/bench/clock.h"
 #include "harness/bench/device_calls.h"
 #include "harness/bench/device_stage.h"
+#include "harness/check/checks.h"
 #include "harness/worker.h"
 #include "kernels/device.h"
 #include "kernels/memory.h"
@@ -71,6 +72,19 @@ static double between_samples(const ffl_timed *row)
     return row->group->cold ? row->stage->eviction.seconds : 0;
 }
 
+/* Calls at the end whose outputs are judged where they lie: a power of two, so that few judges serve all rows
+ * of a group. */
+static size_t calls_judged(const ffl_timed *row)
+{
+    const size_t slots = row->ring.y_rows / row->tokens;
+    size_t calls = slots;
+    const size_t timed = row->calls * row->burst; /* since the outputs were poisoned */
+    if (timed < slots)
+        for (calls = 1; 2 * calls <= timed;)
+            calls *= 2;
+    return calls;
+}
+
 ffl_status ffl_timed_plan(ffl_timed *row)
 {
     const ffl_group *g = row->group;
@@ -97,8 +111,11 @@ ffl_status ffl_timed_plan(ffl_timed *row)
     row->position = (row->ring.x_rows - advance) % row->ring.x_rows;
     row->warm_position = row->ring.x_rows / 2 / row->tokens * row->tokens;
     row->ns = calloc(row->repetitions * row->calls, sizeof *row->ns);
-    return row->ns ? FFL_OK
-                   : ffl_fail(FFL_NO_MEMORY, "no memory for %zu samples", row->repetitions * row->calls);
+    if (!row->ns)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for %zu samples", row->repetitions * row->calls);
+    const size_t all = row->repetitions * row->calls * row->burst;
+    const size_t before = g->place == FFL_HOST ? all - calls_judged(row) : 0; /* none are drawn on a device */
+    return ffl_sample_new(&row->layer, before, row->tokens, &row->sample);
 }
 
 /* ---- Judging ---- */
@@ -184,18 +201,25 @@ ffl_status ffl_timed_judge(ffl_timed *row, const float *y, size_t first, size_t 
     return status;
 }
 
-/* What the last timed calls wrote: a power of two of calls, so that few judges serve all rows of a group. */
+/* What the last timed calls wrote. */
 static ffl_status judge_timed(ffl_timed *row)
 {
-    const size_t slots = row->ring.y_rows / row->tokens;
-    const size_t timed = row->calls * row->burst; /* since the outputs were poisoned */
-    size_t calls = slots;
-    if (timed < slots)
-        for (calls = 1; 2 * calls <= timed;)
-            calls *= 2;
-    const size_t count = calls * row->tokens;
+    const size_t count = calls_judged(row) * row->tokens;
     const float *y = row->stage->y + (row->ring.y_rows - count) * row->layer.width_out;
     return ffl_timed_judge(row, y, row->ring.x_rows - count, count);
+}
+
+/* The calls drawn at random may only make the verdict worse: their rows are few. */
+static ffl_status judge_sample(ffl_timed *row)
+{
+    ffl_judgement found;
+    FFL_TRY(ffl_sample_judge(&row->sample, &row->what->variant->contract, &found));
+    row->record.rows += (int64_t)found.rows;
+    if (found.verdict == FFL_FAILED)
+        ffl_timed_rule_out(row, FFL_FAILED, found.reason);
+    else if (found.verdict == FFL_SUSPECT && strcmp(row->record.verdict, ffl_verdict_name(FFL_PASSED)) == 0)
+        keep_judgement(&row->record, &found);
+    return FFL_OK;
 }
 
 /* ---- Callbacks of Google Benchmark ---- */
@@ -255,8 +279,10 @@ static void show_life(ffl_timed *row, double now)
 static double call_on_host(ffl_timed *row)
 {
     const ffl_layer *l = &row->layer;
-    const float *x = row->stage->x + row->position * l->width_in;
+    float *x = row->stage->x + row->position * l->width_in;
     float *y = row->stage->y + row->position % row->ring.y_rows * l->width_out;
+    const bool drawn =
+        ffl_sample_begin(&row->sample, row->timed, row->stage->x, row->ring.x_rows, x, y, row->tokens);
     if (row->group->cold) {
         ffl_eviction_sweep(&row->stage->eviction);
         ffl_touch(x, row->tokens * l->width_in * sizeof *x);
@@ -265,6 +291,8 @@ static double call_on_host(ffl_timed *row)
     const double start = ffl_clock_ns();
     const ffl_status status = ffl_instance_run(&row->instance, x, l->width_in, y, l->width_out, row->tokens);
     const double took = ffl_clock_ns() - start;
+    if (drawn)
+        ffl_sample_end(&row->sample, x, y);
     return status == FFL_OK ? took : -1;
 }
 
@@ -297,8 +325,10 @@ static bool end(void *user)
     ffl_status status = ffl_timed_check_memory(row);
     if (status == FFL_OK && row->live && last && device)
         status = ffl_device_fetch(row);
-    if (status == FFL_OK && row->live && last)
+    if (status == FFL_OK && row->live && last && ffl_check_on(FFL_CHECK_TIMED_LAST))
         status = judge_timed(row);
+    if (status == FFL_OK && row->live && last)
+        status = judge_sample(row);
     if (status == FFL_OK && row->live && last && device)
         status = ffl_device_around(row);
     if (status != FFL_OK)

@@ -3,6 +3,7 @@
 #include "harness/check/session.h"
 #include "harness/commands.h"
 #include "harness/registry.h"
+#include "harness/selftest/score.h"
 #include "harness/worker.h"
 #include <math.h>
 #include <stdio.h>
@@ -177,6 +178,10 @@ static ffl_status run_session(const ffl_options *options, ffl_session *session, 
     const double start = now_seconds();
     size_t total, finished;
     FFL_TRY(ffl_tally_new(options, session->journal, &session->tally));
+    char verifier[256];
+    ffl_score_line(verifier, sizeof verifier);
+    if (!ffl_option_given(options, FFL_OPT_JSON))
+        printf("%s\n", verifier);
     ffl_status status = expect_all(session, selected, &total, &finished);
     session->progress = ffl_progress_new("checking", (double)total);
     ffl_tally_watch(session->tally, session->progress);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Registers ---- */
 
@@ -127,7 +128,9 @@ static void read_process(ffl_leaks *out)
 {
     _Static_assert(sizeof(cpu_set_t) == sizeof out->affinity, "a mask of 1024 processors");
     memset(out->affinity, 0, sizeof out->affinity);
+    memset(out->parents, 0, sizeof out->parents);
     sched_getaffinity(0, sizeof out->affinity, (cpu_set_t *)(void *)out->affinity);
+    sched_getaffinity(getppid(), sizeof out->parents, (cpu_set_t *)(void *)out->parents);
     out->threads = count_entries("/proc/self/task");
     out->files = count_entries("/proc/self/fd");
 }
@@ -147,7 +150,9 @@ bool ffl_leaks_after(const ffl_leaks *before, bool own, bool warm, char *why, si
     restore_registers(before);
     now.heap = heap_in_use();
     read_process(&now);
-    const bool moved = memcmp(now.affinity, before->affinity, sizeof now.affinity) != 0;
+    /* Where the parent moved as well, somebody gave all of them other processors. */
+    const bool moved = memcmp(now.affinity, before->affinity, sizeof now.affinity) != 0 &&
+                       memcmp(now.parents, before->parents, sizeof now.parents) == 0;
     if (moved)
         sched_setaffinity(0, sizeof before->affinity, (const cpu_set_t *)(const void *)before->affinity);
     if (ffl_check_on(FFL_CHECK_FP_CONTROL) && (now.control != before->control || now.x87 != before->x87))

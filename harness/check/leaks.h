@@ -19,7 +19,9 @@ typedef struct ffl_leaks {
     bool x87_stack;   /* some x87 register is in use */
     bool upper;       /* upper halves of vector registers are in use */
     unsigned char affinity[FFL_LEAKS_CPUS / 8];
-    size_t threads, files, heap; /* heap in bytes, 0 where nobody counts */
+    unsigned char
+        parents[FFL_LEAKS_CPUS / 8]; /* affinity of the parent process: changes with the machine's */
+    size_t threads, files, heap;     /* heap in bytes, 0 where nobody counts */
 } ffl_leaks;
 
 /* Clears the upper halves of vector registers, then notes everything. */

@@ -2,6 +2,7 @@
 #include "harness/check/cases.h"
 #include "harness/environment.h"
 #include "harness/registry.h"
+#include "harness/selftest/score.h"
 #include "kernels/blas.h"
 #include "kernels/cublas.h"
 #include "kernels/onednn.h"
@@ -318,9 +319,12 @@ void ffl_tally_finish(ffl_tally *t, double seconds)
     const totals all = add_up(t);
     ffl_progress_clear(t->progress);
     if (t->results) {
-        json_t *document = json_pack("{s:O, s:{s:I, s:I, s:I, s:f}}", "results", t->results, "summary",
-                                     "variants", (json_int_t)all.variants, "cases", (json_int_t)all.cases,
-                                     "passed", (json_int_t)all.verdicts[FFL_PASSED], "seconds", seconds);
+        char verifier[256];
+        ffl_score_line(verifier, sizeof verifier);
+        json_t *document =
+            json_pack("{s:O, s:s, s:{s:I, s:I, s:I, s:f}}", "results", t->results, "verifier", verifier,
+                      "summary", "variants", (json_int_t)all.variants, "cases", (json_int_t)all.cases,
+                      "passed", (json_int_t)all.verdicts[FFL_PASSED], "seconds", seconds);
         json_dumpf(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
         putchar('\n');
         json_decref(document);

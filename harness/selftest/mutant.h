@@ -71,7 +71,8 @@ typedef struct ffl_mutant {
 /* Families in order, each an array ended by a row without a name; the list ends with NULL. */
 extern const ffl_mutant *const ffl_mutant_families[];
 extern const ffl_mutant ffl_honest_mutants[], ffl_published_mutants[], ffl_tree_mutants[],
-    ffl_numerics_mutants[], ffl_memory_mutants[], ffl_cheating_mutants[], ffl_environment_mutants[];
+    ffl_numerics_mutants[], ffl_memory_mutants[], ffl_cheating_mutants[], ffl_timing_mutants[],
+    ffl_environment_mutants[];
 
 bool ffl_mutant_honest(const ffl_mutant *mutant);
 

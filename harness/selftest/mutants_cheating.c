@@ -1,4 +1,4 @@
-/* Kernels that work for the verifier and not for the clock. */
+/* Kernels that remember instead of computing, compute less exactly than they say, or only when looked at. */
 #include "harness/selftest/mutant.h"
 #include "harness/selftest/rounding.h"
 #include "kernels/memory.h"
@@ -121,34 +121,10 @@ static bool defer(ffl_call *c)
     return false;
 }
 
-/* ---- By the clock's habits: the first calls are looked at, the many after them are timed ---- */
-
-enum { TRUSTED_CALLS = 12 };
-
-static size_t tiring(const ffl_visit *v)
-{
-    return v->layer->levels - (v->call->state->calls >= TRUSTED_CALLS);
-}
-
-static bool lazy(ffl_call *c)
-{
-    c->tokens -= c->state->calls >= TRUSTED_CALLS;
-    return true;
-}
-
-static bool idle(ffl_call *c)
-{
-    return c->state->calls < TRUSTED_CALLS;
-}
-
 #define CHEATING(name, summary) FFL_MUTANT(FFL_FFF, "fff_mutant_" name, summary, "cheating")
 #define VALUES                                                                                               \
     {                                                                                                        \
         "FAILED *: row *: got *"                                                                             \
-    }
-#define TIMED                                                                                                \
-    {                                                                                                        \
-        "FAILED row *: got *", "FAILED row *: NaN or not written*"                                           \
     }
 
 const ffl_mutant ffl_cheating_mutants[] = {
@@ -168,11 +144,5 @@ const ffl_mutant ffl_cheating_mutants[] = {
     {CHEATING("deferred", "leaves the work to a thread"),
      .expect = {"FAILED *: row *: got *", "FAILED *left * thread*", "CRASHED *died of signal*"},
      .steps.before = defer},
-    {CHEATING("tiring", "drops a level after 12 calls"), .by = FFL_BY_BENCH, .expect = TIMED,
-     .steps.levels = tiring},
-    {CHEATING("lazy", "drops a row after 12 calls"), .by = FFL_BY_BENCH, .expect = TIMED,
-     .steps.before = lazy},
-    {CHEATING("idle", "does nothing after 12 calls"), .by = FFL_BY_BENCH, .expect = TIMED,
-     .steps.before = idle},
     {.family = NULL},
 };
