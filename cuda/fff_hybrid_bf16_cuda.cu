@@ -7,7 +7,7 @@
 
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *, ffl_plan *plan)
 {
-    return ffl_hybrid_prepare<ffl_format_bf16>(layer, plan, 7, 5, 1);
+    return ffl_hybrid_prepare<ffl_format_bf16>(layer, plan, 6, 5, 1);
 }
 
 FFL_VARIANTS(fff_hybrid_bf16_cuda) = {

@@ -7,7 +7,7 @@
  * bucket's own subtree. Of both products only the nodes on a token's path count. top = 0: no upper product,
  * one bucket, tokens in their own order.
  *
- * Packed rows of a tree: 2^top rows (at least 32) of the upper part in heap order, then for each bucket
+ * Packed rows of a tree: 2^top rows (at least 64) of the upper part in heap order, then for each bucket
  * 2^bottom rows (at least 32) of its subtree in heap order. Rows without a node are zero.
  */
 #ifndef FFL_CUDA_HYBRID_H
@@ -29,40 +29,42 @@
 #endif
 
 enum {
-    FFL_HYBRID_PART_MAX = 7,                         /* levels of either part: 127 nodes, 128 columns */
-    FFL_HYBRID_LEVELS_MAX = 2 * FFL_HYBRID_PART_MAX, /* deeper trees are walked */
-    FFL_HYBRID_COLUMNS_MIN = 32,
+    FFL_HYBRID_TOP_MAX = 7,    /* levels of the upper part: 127 nodes, 128 columns */
+    FFL_HYBRID_BOTTOM_MAX = 6, /* and of the lower */
+    FFL_HYBRID_LEVELS_MAX = FFL_HYBRID_TOP_MAX + FFL_HYBRID_BOTTOM_MAX, /* deeper trees are walked */
+    FFL_HYBRID_TOP_COLUMNS_MIN = 64,
+    FFL_HYBRID_BOTTOM_COLUMNS_MIN = 32,
     FFL_HYBRID_NO_NODE = -1
 };
 
 typedef struct ffl_hybrid_cut {
     unsigned top, bottom;                 /* levels; their sum is the tree's */
     unsigned buckets;                     /* 2^top */
-    unsigned top_columns, bottom_columns; /* rows packed: 0 or 32, 64, 128 */
+    unsigned top_columns, bottom_columns; /* packed: 0, 64 or 128; 32 or 64 */
     unsigned rows;                        /* packed rows of one tree */
 } ffl_hybrid_cut;
 
 /* Columns for 2^levels - 1 nodes. */
-static inline unsigned ffl_hybrid_columns(unsigned levels)
+static inline unsigned ffl_hybrid_columns(unsigned levels, unsigned least)
 {
     const unsigned nodes = 1u << levels;
-    return nodes < FFL_HYBRID_COLUMNS_MIN ? (unsigned)FFL_HYBRID_COLUMNS_MIN : nodes;
+    return nodes < least ? least : nodes;
 }
 
 /*
  * levels: 1 … FFL_HYBRID_LEVELS_MAX. A tree of up to `whole` levels has no upper part; otherwise the lower
- * part has `bottom` levels, or more where the upper part would pass FFL_HYBRID_PART_MAX.
+ * part has `bottom` levels, or more where the upper part would pass FFL_HYBRID_TOP_MAX.
  */
 static inline ffl_hybrid_cut ffl_hybrid_cut_new(unsigned levels, unsigned whole, unsigned bottom)
 {
     ffl_hybrid_cut cut;
     cut.bottom = levels <= whole ? levels : bottom;
-    if (levels > cut.bottom + FFL_HYBRID_PART_MAX)
-        cut.bottom = levels - FFL_HYBRID_PART_MAX;
+    if (levels > cut.bottom + FFL_HYBRID_TOP_MAX)
+        cut.bottom = levels - FFL_HYBRID_TOP_MAX;
     cut.top = levels - cut.bottom;
     cut.buckets = 1u << cut.top;
-    cut.top_columns = cut.top ? ffl_hybrid_columns(cut.top) : 0;
-    cut.bottom_columns = ffl_hybrid_columns(cut.bottom);
+    cut.top_columns = cut.top ? ffl_hybrid_columns(cut.top, FFL_HYBRID_TOP_COLUMNS_MIN) : 0;
+    cut.bottom_columns = ffl_hybrid_columns(cut.bottom, FFL_HYBRID_BOTTOM_COLUMNS_MIN);
     cut.rows = cut.top_columns + cut.buckets * cut.bottom_columns;
     return cut;
 }
@@ -114,18 +116,27 @@ static inline unsigned ffl_hybrid_top_tile(size_t tokens, unsigned multiprocesso
     return tile;
 }
 
-/* The largest tile of the lower product: what fits into shared memory, twice where it can. */
-FFL_HYBRID_CONSTEXPR static inline unsigned ffl_hybrid_large_tile(unsigned bottom_columns)
+/* The largest tile of the lower product: what shared memory holds. */
+FFL_HYBRID_BOTH FFL_HYBRID_CONSTEXPR static inline unsigned ffl_hybrid_large_tile(unsigned bottom_columns)
 {
-    return bottom_columns == 32 ? 80 : bottom_columns == 64 ? 64 : 48;
+    return bottom_columns == 32 ? 160 : 144;
 }
 
-/* 16, 48 or the largest: the mean bucket, with room for the larger half of the buckets. */
+/*
+ * 16, 48, 80 or the largest. Buckets of about the same size are cut into as many chunks as there are
+ * multiprocessors, with room for buckets two and a half standard deviations above the mean: another chunk
+ * would read the subtree's weights again, and another wave of blocks would take as long as the first.
+ */
 static inline unsigned ffl_hybrid_bottom_tile(const ffl_hybrid_cut *cut, size_t tokens,
                                               unsigned multiprocessors)
 {
-    const size_t mean = cut->top ? tokens / cut->buckets : tokens / (2 * (size_t)multiprocessors);
-    return mean <= 11 ? 16 : mean <= 40 ? 48 : ffl_hybrid_large_tile(cut->bottom_columns);
+    const size_t mean = (tokens + cut->buckets - 1) / cut->buckets;
+    const size_t chunks = multiprocessors > cut->buckets ? multiprocessors / cut->buckets : 1;
+    size_t root = 0;
+    while (cut->top && root * root < mean)
+        root++;
+    const size_t most = (mean + 5 * root / 2 + chunks - 1) / chunks;
+    return most <= 16 ? 16 : most <= 48 ? 48 : most <= 80 ? 80 : ffl_hybrid_large_tile(cut->bottom_columns);
 }
 
 /* Blocks of the lower product: every bucket may end in a partial chunk. */

@@ -23,15 +23,15 @@ struct ffl_bottom_tile {
     static constexpr int HIDDEN_STRIDE = (INNER + 8) * 2;     /* of the activations, bytes: no bank twice */
     static constexpr int STAGE = (TOKENS + COLUMNS) * FFL_TILE_ROW;
     static constexpr int REST = ACROSS * TOKENS * STRIDE * 4 + 16 + TOKENS * (HIDDEN_STRIDE + 4) + 64;
-    /* As many as leave room for a second block, at least 4. */
-    static constexpr int ROOM = ((113 << 10) - REST) / STAGE;
-    static constexpr int STAGES = ROOM > 16 ? 16 : ROOM < 4 ? 4 : ROOM;
+    /* Large tiles have a multiprocessor to themselves; small ones leave room for a second block. */
+    static constexpr int ROOM = ((TOKENS > 48 ? 220 << 10 : 113 << 10) - REST) / STAGE;
+    static constexpr int STAGES = ROOM > 16 ? 16 : ROOM;
     static constexpr int LOGITS = STAGE * STAGES; /* where what lies in shared memory */
     static constexpr int HIDDEN = (LOGITS + ACROSS * TOKENS * STRIDE * 4 + 15) / 16 * 16;
     static constexpr int IDS = HIDDEN + TOKENS * HIDDEN_STRIDE;
     static constexpr int ITEM = IDS + TOKENS * 4;
     static constexpr int SHARED = ITEM + 64;
-    static_assert(THREADS >= 128 && THREADS >= TOKENS && SHARED <= FFL_SHARED_MOST);
+    static_assert(STAGES >= 4 && THREADS >= 128 && THREADS >= TOKENS && SHARED <= FFL_SHARED_MOST);
 };
 
 struct ffl_chunk {
@@ -109,7 +109,7 @@ __device__ static inline void ffl_bottom_descend(const ffl_hybrid_args &a, unsig
     const float *bias = a.b_in + row;
     unsigned node = 0;
 #pragma unroll
-    for (int level = 0; level < FFL_HYBRID_PART_MAX; level++)
+    for (int level = 0; level < FFL_HYBRID_BOTTOM_MAX; level++)
         if (level < (int)a.cut.bottom) {
             float z = logits[node];
 #pragma unroll
@@ -257,9 +257,9 @@ template <class T>
 struct ffl_outputs_float {
     static constexpr int ROWS = 4 / T::ACROSS; /* tokens of a thread */
     static constexpr int GROUPS = T::THREADS / 8;
-    static constexpr int LEVELS = FFL_HYBRID_PART_MAX;
+    static constexpr int LEVELS = FFL_HYBRID_BOTTOM_MAX, UPPER_LEVELS = FFL_HYBRID_TOP_MAX;
     static_assert(ROWS * GROUPS == T::TOKENS);
-    float upper[ROWS][LEVELS], lower[ROWS][LEVELS];
+    float upper[ROWS][UPPER_LEVELS], lower[ROWS][LEVELS];
     unsigned place[ROWS][LEVELS]; /* of the chunk in the slice's tile */
     int token[ROWS];
 
@@ -292,9 +292,11 @@ struct ffl_outputs_float {
             const bool lives = token[r] >= 0;
             const float *g = a.hidden + (lives ? (size_t)token[r] * 8 : 0);
 #pragma unroll
+            for (int level = 0; level < UPPER_LEVELS; level++)
+                upper[r][level] = lives && level < (int)a.cut.top ? g[level] : 0.0f;
+#pragma unroll
             for (int level = 0; level < LEVELS; level++) {
                 const bool below = lives && level < (int)a.cut.bottom;
-                upper[r][level] = lives && level < (int)a.cut.top ? g[level] : 0.0f;
                 lower[r][level] = below ? in->g[level] : 0.0f;
                 place[r][level] = ffl_tile_place(T::UPPER + (below ? in->node[level] : 0), chunk);
             }
@@ -309,7 +311,7 @@ struct ffl_outputs_float {
         for (int r = 0; r < ROWS; r++)
             sum[r] = make_float4(0, 0, 0, 0);
 #pragma unroll
-        for (int level = 0; level < LEVELS; level++)
+        for (int level = 0; level < UPPER_LEVELS; level++)
             if (level < (int)a.cut.top) {
                 const float4 w = *(const float4 *)(tile + ffl_tile_place((unsigned)level, chunk));
 #pragma unroll
@@ -375,6 +377,7 @@ __global__ static void __launch_bounds__(T::THREADS) ffl_hybrid_bottom(ffl_hybri
     unsigned char *const hidden = shared + T::HIDDEN;
     int *const ids = (int *)(shared + T::IDS);
     const unsigned warp = threadIdx.x / 32;
+    ffl_dependency_wait();
     const ffl_chunk chunk = ffl_bottom_chunk<T>(a, (unsigned *)(shared + T::ITEM));
     if (chunk.count == 0)
         return;

@@ -106,13 +106,8 @@ static ffl_status ffl_hybrid_top_of(const ffl_hybrid_args *a, unsigned tile, cud
 template <class F>
 static ffl_status ffl_hybrid_run_top(const ffl_hybrid_args *a, unsigned tile, cudaStream_t stream)
 {
-    switch (a->cut.top_columns) {
-    case 32:
-        return ffl_hybrid_top_of<F, 32>(a, tile, stream);
-    case 64:
-        return ffl_hybrid_top_of<F, 64>(a, tile, stream);
-    }
-    return ffl_hybrid_top_of<F, 128>(a, tile, stream);
+    return a->cut.top_columns == 64 ? ffl_hybrid_top_of<F, 64>(a, tile, stream)
+                                    : ffl_hybrid_top_of<F, 128>(a, tile, stream);
 }
 
 template <class F, class T>
@@ -120,8 +115,11 @@ static ffl_status ffl_hybrid_launch_bottom(const ffl_hybrid_args *a, cudaStream_
 {
     FFL_CUDA_TRY(cudaFuncSetAttribute((ffl_hybrid_bottom<F, T>), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       T::SHARED));
-    FFL_LAUNCH((ffl_hybrid_bottom<F, T>), ffl_hybrid_bottom_blocks(&a->cut, a->tokens, T::TOKENS), T::THREADS,
-               T::SHARED, stream, *a);
+    const unsigned blocks = ffl_hybrid_bottom_blocks(&a->cut, a->tokens, T::TOKENS);
+    if (a->cut.top) /* starts where the upper product's blocks have ended, and waits for the last */
+        FFL_LAUNCH_BEHIND((ffl_hybrid_bottom<F, T>), blocks, T::THREADS, T::SHARED, stream, *a);
+    else
+        FFL_LAUNCH((ffl_hybrid_bottom<F, T>), blocks, T::THREADS, T::SHARED, stream, *a);
     FFL_CUDA_TRY(cudaGetLastError());
     return FFL_OK;
 }
@@ -134,21 +132,18 @@ static ffl_status ffl_hybrid_bottom_of(const ffl_hybrid_args *a, unsigned tile, 
         return ffl_hybrid_launch_bottom<F, ffl_bottom_tile<16, 4, COLUMNS>>(a, stream);
     case 48:
         return ffl_hybrid_launch_bottom<F, ffl_bottom_tile<48, 2, COLUMNS>>(a, stream);
+    case 80:
+        return ffl_hybrid_launch_bottom<F, ffl_bottom_tile<80, 2, COLUMNS>>(a, stream);
     }
-    return ffl_hybrid_launch_bottom<F, ffl_bottom_tile<ffl_hybrid_large_tile(COLUMNS), 2, COLUMNS>>(a,
-                                                                                                    stream);
+    return ffl_hybrid_launch_bottom<
+        F, ffl_bottom_tile<ffl_hybrid_large_tile(COLUMNS), COLUMNS == 64 ? 1 : 2, COLUMNS>>(a, stream);
 }
 
 template <class F>
 static ffl_status ffl_hybrid_run_bottom(const ffl_hybrid_args *a, unsigned tile, cudaStream_t stream)
 {
-    switch (a->cut.bottom_columns) {
-    case 32:
-        return ffl_hybrid_bottom_of<F, 32>(a, tile, stream);
-    case 64:
-        return ffl_hybrid_bottom_of<F, 64>(a, tile, stream);
-    }
-    return ffl_hybrid_bottom_of<F, 128>(a, tile, stream);
+    return a->cut.bottom_columns == 32 ? ffl_hybrid_bottom_of<F, 32>(a, tile, stream)
+                                       : ffl_hybrid_bottom_of<F, 64>(a, tile, stream);
 }
 
 /* ---- The variant's functions ---- */

@@ -9,22 +9,14 @@
 #ifndef FFL_CUDA_HYBRID_TOP_CUH
 #define FFL_CUDA_HYBRID_TOP_CUH
 
-#include "cuda/hybrid.cuh"
+#include "cuda/dense_tile.cuh"
 
 template <int TOKENS, int COLUMNS>
-struct ffl_top_tile {
-    static constexpr int DOWN = TOKENS >= 64 ? 4 : TOKENS / 16; /* warps along the tokens, and the nodes */
-    static constexpr int ACROSS = 8 / DOWN < COLUMNS / 16 ? 8 / DOWN : COLUMNS / 16;
-    static constexpr int THREADS = 32 * DOWN * ACROSS;
-    static constexpr int MI = TOKENS / DOWN / 16, NI = COLUMNS / ACROSS / 8;
-    static constexpr int STAGE = (TOKENS + COLUMNS) * FFL_TILE_ROW;
-    static constexpr int STAGES = STAGE * 8 <= FFL_SHARED_MOST ? 8 : 6;
-    static constexpr int STRIDE = COLUMNS + 1;
+struct ffl_top_tile : ffl_dense_tile<TOKENS, COLUMNS> {
+    using dense = ffl_dense_tile<TOKENS, COLUMNS>;
     static constexpr int LISTING = TOKENS < 32 ? 32 : TOKENS; /* threads that list a token each */
-    static constexpr int COUNTS = TOKENS * STRIDE * 4;        /* where the counts lie, behind the logits */
-    static constexpr int SHARED = STAGE * STAGES;
-    static_assert(COUNTS + LISTING / 32 * 128 * 4 <= SHARED && SHARED <= FFL_SHARED_MOST);
-    static_assert(LISTING <= THREADS);
+    static constexpr int COUNTS = TOKENS * dense::STRIDE * 4; /* where the counts lie, behind the logits */
+    static_assert(COUNTS + LISTING / 32 * 128 * 4 <= dense::SHARED && LISTING <= dense::THREADS);
 };
 
 /* The bucket of a row; its activations on the way go to `hidden`. */
@@ -34,7 +26,7 @@ __device__ static inline unsigned ffl_top_descend(const ffl_hybrid_args &a, cons
     float g[8] = {};
     unsigned node = 0;
 #pragma unroll
-    for (int level = 0; level < FFL_HYBRID_PART_MAX; level++)
+    for (int level = 0; level < FFL_HYBRID_TOP_MAX; level++)
         if (level < (int)a.cut.top) {
             const float z = logits[node] + a.b_in[node];
             if (a.nodes)
@@ -55,41 +47,14 @@ __global__ static void __launch_bounds__((ffl_top_tile<TOKENS, COLUMNS>::THREADS
     using T = ffl_top_tile<TOKENS, COLUMNS>;
     FFL_SHARED(unsigned char, shared);
     const unsigned first = blockIdx.x * TOKENS, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const unsigned slices = (unsigned)(a.pitch_in / FFL_TILE_ROW);
-
-    const auto load = [&](unsigned slice) {
-        unsigned char *stage = shared + slice % T::STAGES * T::STAGE;
-        if (slice < slices) {
-            ffl_tile_inputs<F, TOKENS, T::THREADS>(stage, a, slice, [&](unsigned row) {
-                return first + row < a.tokens ? (int)(first + row) : (int)FFL_NO_TOKEN;
-            });
-            ffl_tile_weights<COLUMNS, T::THREADS>(stage + TOKENS * FFL_TILE_ROW, a.w_in, a.pitch_in,
-                                                  (size_t)slice * FFL_TILE_ROW);
-        }
-        ffl_copy_commit();
-    };
-    float z[T::MI][T::NI][4] = {};
-    const unsigned my_row = warp / T::ACROSS * 16 * T::MI, my_column = warp % T::ACROSS * 8 * T::NI;
-    for (unsigned slice = 0; slice < T::STAGES - 1; slice++)
-        load(slice);
-    for (unsigned slice = 0; slice < slices; slice++) {
-        ffl_copy_wait<T::STAGES - 2>();
-        __syncthreads();
-        load(slice + T::STAGES - 1);
-        const unsigned char *stage = shared + slice % T::STAGES * T::STAGE;
-        ffl_tile_product<F>(z, stage, my_row, stage + TOKENS * FFL_TILE_ROW, my_column, 0, 1);
-    }
-    ffl_copy_wait<0>();
-    __syncthreads();
-
-    /* The tiles have been read: their memory holds the logits now, and tokens per warp and bucket. */
-    float *logits = (float *)shared;
-    unsigned *counts = (unsigned *)(shared + T::COUNTS);
-    ffl_tile_store(z, logits, T::STRIDE, my_row, my_column);
+    ffl_dependents_launch();
+    ffl_dense_products<F, T>(a, a.w_in, first, shared);
+    const float *logits = (const float *)shared;
+    unsigned *counts = (unsigned *)(shared + T::COUNTS); /* tokens of a warp and bucket */
     for (unsigned i = threadIdx.x; i < T::LISTING / 32 * 128; i += T::THREADS)
         counts[i] = 0;
     __syncthreads();
-    const unsigned token = first + threadIdx.x, none = 1u << FFL_HYBRID_PART_MAX;
+    const unsigned token = first + threadIdx.x, none = 1u << FFL_HYBRID_TOP_MAX;
     const bool lists = threadIdx.x < TOKENS && token < a.tokens;
     unsigned bucket = none, rank = 0;
     if (threadIdx.x < T::LISTING) {

@@ -6,6 +6,11 @@
  *     FFL_LAUNCH((walk<4>), grid, block, shared_bytes, stream, arguments…);   grid, block: unsigned or dim3
  *     FFL_CUDA_TRY(cudaGetLastError());
  *
+ *     FFL_LAUNCH_BEHIND(…);   as FFL_LAUNCH, for a kernel that may start while the one before it in the
+ * stream still runs, once all its blocks have called ffl_dependents_launch() or ended; it must call
+ *                             ffl_dependency_wait() before it touches what that kernel wrote or reads. Not
+ * shown by the emulated device, where kernels run one after the other.
+ *
  * In a kernel: FFL_SHARED(float, rows); is the dynamic shared memory, 128-byte aligned. Static __shared__
  * variables work too, but not in kernels launched in clusters: the emulated device has one copy of those.
  */
@@ -22,7 +27,17 @@
 #define FFL_LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, stream, ...)                                \
     ffl_emulated_launch(#kernel, dim3(grid), dim3(block), (cluster), (shared), (stream),                     \
                         ffl_emulated_bind(kernel, __VA_ARGS__))
+#define FFL_LAUNCH_BEHIND(kernel, grid, block, shared, stream, ...)                                          \
+    FFL_LAUNCH(kernel, grid, block, shared, stream, __VA_ARGS__)
 #define FFL_SHARED(type, name) type *const name = (type *)ffl_emulated_shared()
+
+__device__ static inline void ffl_dependents_launch()
+{
+}
+
+__device__ static inline void ffl_dependency_wait()
+{
+}
 
 /* Rank of this block in its cluster; a barrier of all its threads; `local` as the block of that rank has it.
  */
@@ -56,20 +71,19 @@ __device__ static inline void ffl_named_barrier(unsigned id, unsigned threads)
 #define FFL_LAUNCH(kernel, grid, block, shared, stream, ...)                                                 \
     kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
 #define FFL_LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, stream, ...)                                \
-    ffl_launch_cluster(kernel, (cluster), dim3(grid), dim3(block), (shared), (stream), __VA_ARGS__)
+    ffl_launch_with(ffl_cluster_attribute(cluster), kernel, dim3(grid), dim3(block), (shared), (stream),     \
+                    __VA_ARGS__)
+#define FFL_LAUNCH_BEHIND(kernel, grid, block, shared, stream, ...)                                          \
+    ffl_launch_with(ffl_behind_attribute(), kernel, dim3(grid), dim3(block), (shared), (stream), __VA_ARGS__)
 #define FFL_SHARED(type, name)                                                                               \
     extern __shared__ __align__(128) unsigned char ffl_shared_bytes[];                                       \
     type *const name = (type *)ffl_shared_bytes
 
 /* Errors are left for cudaGetLastError. */
 template <typename... P, typename... A>
-static inline void ffl_launch_cluster(void (*kernel)(P...), unsigned cluster, dim3 grid, dim3 block,
-                                      size_t shared, cudaStream_t stream, A &&...arguments)
+static inline void ffl_launch_with(cudaLaunchAttribute attribute, void (*kernel)(P...), dim3 grid, dim3 block,
+                                   size_t shared, cudaStream_t stream, A &&...arguments)
 {
-    cudaLaunchAttribute attribute = {};
-    attribute.id = cudaLaunchAttributeClusterDimension;
-    attribute.val.clusterDim.x = cluster;
-    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = block;
@@ -78,6 +92,33 @@ static inline void ffl_launch_cluster(void (*kernel)(P...), unsigned cluster, di
     config.attrs = &attribute;
     config.numAttrs = 1;
     (void)cudaLaunchKernelEx(&config, kernel, P(std::forward<A>(arguments))...);
+}
+
+static inline cudaLaunchAttribute ffl_cluster_attribute(unsigned cluster)
+{
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = cluster;
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+    return attribute;
+}
+
+static inline cudaLaunchAttribute ffl_behind_attribute()
+{
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    return attribute;
+}
+
+__device__ static inline void ffl_dependents_launch()
+{
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+__device__ static inline void ffl_dependency_wait()
+{
+    asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
 __device__ static inline unsigned ffl_cluster_rank()

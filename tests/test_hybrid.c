@@ -6,7 +6,7 @@
 
 static const struct {
     unsigned whole, bottom;
-} rules[] = {{7, 5}, {5, 5}, {5, 6}};
+} rules[] = {{6, 5}, {5, 5}, {5, 6}};
 
 Test(hybrid, a_cut_keeps_every_level_and_fits_its_columns)
 {
@@ -14,8 +14,8 @@ Test(hybrid, a_cut_keeps_every_level_and_fits_its_columns)
         for (unsigned levels = 1; levels <= FFL_HYBRID_LEVELS_MAX; levels++) {
             const ffl_hybrid_cut cut = ffl_hybrid_cut_new(levels, rules[r].whole, rules[r].bottom);
             cr_assert_eq(cut.top + cut.bottom, levels);
-            cr_assert(cut.bottom >= 1 && cut.bottom <= FFL_HYBRID_PART_MAX, "%u levels", levels);
-            cr_assert_leq(cut.top, FFL_HYBRID_PART_MAX, "%u levels", levels);
+            cr_assert(cut.bottom >= 1 && cut.bottom <= FFL_HYBRID_BOTTOM_MAX, "%u levels", levels);
+            cr_assert_leq(cut.top, FFL_HYBRID_TOP_MAX, "%u levels", levels);
             cr_assert_eq(cut.top == 0, levels <= rules[r].whole || levels <= rules[r].bottom);
             cr_assert_eq(cut.buckets, 1u << cut.top);
             cr_assert_geq(cut.bottom_columns, (1u << cut.bottom) - 1);
@@ -27,7 +27,7 @@ Test(hybrid, a_cut_keeps_every_level_and_fits_its_columns)
 Test(hybrid, every_node_is_packed_once)
 {
     for (unsigned levels = 1; levels <= FFL_HYBRID_LEVELS_MAX; levels++) {
-        const ffl_hybrid_cut cut = ffl_hybrid_cut_new(levels, 7, 5);
+        const ffl_hybrid_cut cut = ffl_hybrid_cut_new(levels, 6, 5);
         const int nodes = (1 << levels) - 1;
         unsigned char *seen = calloc((size_t)nodes, 1);
         cr_assert_not_null(seen);
@@ -47,7 +47,7 @@ Test(hybrid, every_node_is_packed_once)
 /* Walks every leaf of a tree by heap index, and by packed rows as the kernels do. */
 Test(hybrid, rows_of_a_path_are_its_nodes)
 {
-    const ffl_hybrid_cut cut = ffl_hybrid_cut_new(12, 7, 5);
+    const ffl_hybrid_cut cut = ffl_hybrid_cut_new(12, 6, 5);
     for (unsigned leaf = 0; leaf < 1u << 11; leaf++) {
         const unsigned bucket = leaf >> 4; /* 7 of 11 turns */
         int node = 0;
@@ -88,7 +88,7 @@ static void deal(const ffl_hybrid_cut *cut, const unsigned *totals, size_t token
 Test(hybrid, blocks_suffice_for_any_routing)
 {
     static const size_t batches[] = {1, 15, 16, 17, 127, 128, 129, 1024, 4096, 16384, 65536};
-    const ffl_hybrid_cut cut = ffl_hybrid_cut_new(12, 7, 5);
+    const ffl_hybrid_cut cut = ffl_hybrid_cut_new(12, 6, 5);
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
         const size_t tokens = batches[i];
         const unsigned tile = ffl_hybrid_bottom_tile(&cut, tokens, 132);
@@ -112,11 +112,12 @@ Test(hybrid, blocks_suffice_for_any_routing)
 
 Test(hybrid, tiles_follow_the_batch)
 {
-    const ffl_hybrid_cut cut = ffl_hybrid_cut_new(12, 7, 5);
+    const ffl_hybrid_cut cut = ffl_hybrid_cut_new(12, 6, 5);
     static const struct {
         size_t tokens;
         unsigned top, bottom;
-    } expected[] = {{1, 16, 16}, {1024, 16, 16}, {4096, 32, 48}, {16384, 128, 80}, {65536, 128, 80}};
+    } expected[] = {{1, 16, 16},    {1024, 16, 16},    {4096, 32, 48},
+                    {6000, 64, 80}, {16384, 128, 160}, {65536, 128, 160}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         cr_assert_eq(ffl_hybrid_top_tile(expected[i].tokens, 132), expected[i].top);
         cr_assert_eq(ffl_hybrid_bottom_tile(&cut, expected[i].tokens, 132), expected[i].bottom);

@@ -55,11 +55,11 @@ void ffl_emulated_load_matrices(uint32_t out[4], const void *row, bool transpose
 uint16_t ffl_emulated_bf16(float value);
 
 /*
- * All lanes named by mask give 16 bytes and wait for each other; `all` [32] then holds everyone's until the
+ * All lanes named by mask give 32 bytes and wait for each other; `all` [32] then holds everyone's until the
  * lane has been through 63 others. The mask must name the caller.
  */
 typedef struct ffl_emulated_word {
-    alignas(16) unsigned char bytes[16];
+    alignas(16) unsigned char bytes[32]; /* both operands of a matrix instruction: one exchange, not two */
 } ffl_emulated_word;
 const ffl_emulated_word *ffl_emulated_exchange(unsigned mask, ffl_emulated_word own);
 unsigned ffl_emulated_lane();

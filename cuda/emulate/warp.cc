@@ -73,20 +73,18 @@ static float bf16(uint32_t pair, unsigned high)
 /* Products are exact in double; the sum's order is the hardware's own, so it is one rounding here. */
 void ffl_emulated_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
-    ffl_emulated_word own, second = {};
+    ffl_emulated_word own;
     memcpy(own.bytes, a, 16);
-    memcpy(second.bytes, b, 8);
-    ffl_emulated_word as[32];
-    memcpy(as, ffl_emulated_exchange(0xffffffffu, own), sizeof as);
-    const ffl_emulated_word *bs = ffl_emulated_exchange(0xffffffffu, second);
+    memcpy(own.bytes + 16, b, 8);
+    const ffl_emulated_word *all = ffl_emulated_exchange(0xffffffffu, own);
     const unsigned lane = ffl_emulated_lane(), g = lane / 4, q = lane % 4;
     for (unsigned i = 0; i < 4; i++) {
         const unsigned lower = i / 2, column = 2 * q + i % 2;
         double sum = d[i];
         for (unsigned k = 0; k < 16; k++) {
             const unsigned upper_k = k / 8, pair = k % 8 / 2;
-            sum += (double)bf16(word(&as[g * 4 + pair], lower + 2 * upper_k), k % 2) *
-                   (double)bf16(word(&bs[column * 4 + pair], upper_k), k % 2);
+            sum += (double)bf16(word(&all[g * 4 + pair], lower + 2 * upper_k), k % 2) *
+                   (double)bf16(word(&all[column * 4 + pair], 4 + upper_k), k % 2);
         }
         d[i] = (float)sum;
     }
@@ -99,19 +97,17 @@ static double tf32(uint32_t bits)
 
 void ffl_emulated_mma_tf32(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
-    ffl_emulated_word own, second = {};
+    ffl_emulated_word own;
     memcpy(own.bytes, a, 16);
-    memcpy(second.bytes, b, 8);
-    ffl_emulated_word as[32];
-    memcpy(as, ffl_emulated_exchange(0xffffffffu, own), sizeof as);
-    const ffl_emulated_word *bs = ffl_emulated_exchange(0xffffffffu, second);
+    memcpy(own.bytes + 16, b, 8);
+    const ffl_emulated_word *all = ffl_emulated_exchange(0xffffffffu, own);
     const unsigned lane = ffl_emulated_lane(), g = lane / 4, q = lane % 4;
     for (unsigned i = 0; i < 4; i++) {
         const unsigned lower = i / 2, column = 2 * q + i % 2;
         double sum = d[i];
         for (unsigned k = 0; k < 8; k++)
-            sum += tf32(word(&as[g * 4 + k % 4], lower + 2 * (k / 4))) *
-                   tf32(word(&bs[column * 4 + k % 4], k / 4));
+            sum += tf32(word(&all[g * 4 + k % 4], lower + 2 * (k / 4))) *
+                   tf32(word(&all[column * 4 + k % 4], 4 + k / 4));
         d[i] = (float)sum;
     }
 }
