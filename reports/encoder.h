@@ -23,8 +23,9 @@ bool ffl_pass_row_of(const ffl_row *row, ffl_pass_row *out);
 
 bool ffl_pass_same_group(const ffl_row *a, const ffl_row *b);
 
-/* The tree with the greatest speed-up of the whole pass in the group of `row`; false without any. Results of
- * all layers go before reduced ones. */
+/* The f32 tree in the group of `row` whose kernel is the fastest alone; false without any. Chosen by the
+ * kernel and not by the pass: the greatest of many measured passes is the luckiest. Results of all layers go
+ * before reduced ones. */
 bool ffl_pass_fastest(const ffl_rows *rows, const ffl_row *row, ffl_pass_row *out);
 
 /* The section of report.md, and encoder.md by itself. Nothing without rows. */

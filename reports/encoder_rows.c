@@ -39,7 +39,7 @@ static bool goes_before(const ffl_pass_row *a, const ffl_pass_row *b)
     const bool whole_a = a->layers_timed >= a->layers, whole_b = b->layers_timed >= b->layers;
     if (whole_a != whole_b)
         return whole_a;
-    return a->answer.whole.speed_up.median > b->answer.whole.speed_up.median;
+    return a->answer.kernel_speed_up.median > b->answer.kernel_speed_up.median;
 }
 
 bool ffl_pass_fastest(const ffl_rows *rows, const ffl_row *row, ffl_pass_row *out)
@@ -49,6 +49,7 @@ bool ffl_pass_fastest(const ffl_rows *rows, const ffl_row *row, ffl_pass_row *ou
         ffl_pass_row candidate;
         if (!ffl_pass_same_group(&rows->passes[i], row) ||
             strcmp(rows->passes[i].record.operation, "fff") != 0 ||
+            strcmp(rows->passes[i].record.clazz, "f32") != 0 ||
             !ffl_pass_row_of(&rows->passes[i], &candidate))
             continue;
         if (!any || goes_before(&candidate, out))

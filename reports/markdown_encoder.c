@@ -56,7 +56,7 @@ static void print_overview(const ffl_rows *rows, FILE *file)
         if (!is_first_of_group(rows, i) || !ffl_pass_fastest(rows, &rows->passes[i], &p))
             continue;
         if (!any)
-            fputs("The fastest tree of each group:\n\n"
+            fputs("The f32 tree of each group whose kernel is the fastest alone:\n\n"
                   "| Model | Tokens | Dense N | Threads | Variant | s | Ceiling | Measured | Measured / "
                   "ceiling | "
                   "Limit | Without logits: ceiling | Measured | Measured / ceiling | Limit |\n"
@@ -310,9 +310,10 @@ void ffl_encoder_headline_print(const ffl_rows *rows, FILE *file)
         if (!is_first_of_group(rows, i) || !ffl_pass_fastest(rows, &rows->passes[i], &p))
             continue;
         if (!any)
-            fputs("Whole encoder passes, fastest tree: speed-up, its ceiling, measured / ceiling; without "
-                  "logits:\n",
-                  file);
+            fputs(
+                "Whole encoder passes, fastest f32 tree: speed-up, its ceiling, measured / ceiling; without "
+                "logits:\n",
+                file);
         any = true;
         const ffl_pass_answer *a = &p.answer;
         const bool part = p.layers_timed < p.layers;

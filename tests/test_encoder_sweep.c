@@ -116,7 +116,7 @@ Test(encoder_sweep, the_report_shows_every_point)
     run_shell("cd \"$DIR\" && \"$FFLAB\" report r && cat r/report.md r/encoder.md && wc -l < r/encoder.csv",
               &result);
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
-    expect(result.out, "Whole encoder passes, fastest tree");
+    expect(result.out, "Whole encoder passes, fastest f32 tree");
     expect(result.out, "### `c.json`, 2 x 4 tokens");
     expect(result.out, "### `c.json`, 2 x 8 tokens");
     expect(result.out, "## Whole encoder passes");

@@ -179,8 +179,9 @@ static void put_row(FILE *file, const char *variant, const char *group, double o
             "{\"schema\":1,\"kind\":\"encoder\",\"run\":\"r\",\"key\":\"%s/"
             "%s\",\"group\":\"%s\",\"date\":\"2026-01-01T00:"
             "00:00Z\",\"variant\":\"%s\",\"operation\":\"%s\",\"verdict\":\"%s\",\"reason\":\"because\","
-            "\"threads\":1",
-            variant, group, group, variant, strncmp(variant, "fff_", 4) == 0 ? "fff" : "ff", verdict);
+            "\"threads\":1,\"class\":\"%s\"",
+            variant, group, group, variant, strncmp(variant, "fff_", 4) == 0 ? "fff" : "ff", verdict,
+            strstr(variant, "int8") ? "int8" : "f32");
     if (strcmp(verdict, "PASSED") == 0)
         fprintf(file,
                 ",\"encoder\":{\"model\":\"m|odel\",\"layers\":16,\"layers_timed\":%d,\"batch\":8,"
@@ -224,6 +225,7 @@ Test(passes, report_and_table_come_from_the_pairs)
     put_row(file, "fff_slow", "a", 3e7, "PASSED", 16);
     put_row(file, "fff_fast", "a", 1e6, "PASSED", 16);
     put_row(file, "fff_slow", "a", 2e7, "PASSED", 16); /* again, later: this one counts */
+    put_row(file, "fff_int8", "a", 5e5, "PASSED", 16); /* not of the class of the dense side */
     put_row(file, "fff_wrong", "a", 1, "FAILED", 16);
     put_row(file, "fff_other", "a", 1, "UNSUPPORTED", 16);
     put_row(file, "fff_part", "b", 1e6, "PASSED", 4);
@@ -245,7 +247,7 @@ Test(passes, report_and_table_come_from_the_pairs)
     size_t lines = 0;
     for (const char *c = rendered; (c = strchr(c, '\n')); c++)
         lines++;
-    cr_assert_eq(lines, 5); /* head, and what passed */
+    cr_assert_eq(lines, 6); /* head, and what passed */
     render(headline);
     expect("fff_fast");
     expect("2.38x of  2.44x,  97.7 %");
