@@ -18,9 +18,9 @@ static json_t *contract_json(const ffl_contract *c)
         json_array_append_new(invariances, json_string("threads"));
     if (c->invariances & FFL_SAME_BATCH)
         json_array_append_new(invariances, json_string("batch"));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:f, s:I, s:I, s:o}", "input",
-                     ffl_type_name(c->input), "weights", ffl_type_name(c->weights), "hidden",
-                     ffl_type_name(c->hidden), "accumulator", ffl_type_name(c->accumulator), "output",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:f, s:I, s:I, s:o}", "input",
+                     ffl_type_name(c->input), "weights", ffl_type_name(c->weights), "logit",
+                     ffl_type_name(c->logit), "hidden", ffl_type_name(c->hidden), "accumulator", ffl_type_name(c->accumulator), "output",
                      ffl_type_name(c->output), "weight_scale", scale_names[c->weight_scale], "reassociates",
                      c->reassociates, "flushes_denormals", c->flushes_denormals, "activation_error",
                      c->activation_error, "over_read_bytes", (json_int_t)c->over_read_bytes, "alignment",

@@ -200,7 +200,10 @@ bool ffl_variant_selected(const ffl_variant *variant, const char *const *globs, 
 
 const char *ffl_variant_class(const ffl_variant *variant)
 {
-    return ffl_type_name(variant->contract.weights);
+    static const char *const approximate[FFL_TYPE_COUNT] = {"f32~", "tf32~", "bf16~",
+                                                            "f16~", "int8~", "int16~"};
+    const ffl_contract *c = &variant->contract;
+    return c->activation_error > FFL_ACTIVATION_EXACT ? approximate[c->weights] : ffl_type_name(c->weights);
 }
 
 void ffl_variant_values(const ffl_variant *variant, char out[FFL_VALUES_SIZE])
@@ -208,5 +211,7 @@ void ffl_variant_values(const ffl_variant *variant, char out[FFL_VALUES_SIZE])
     const ffl_contract *c = &variant->contract;
     *out = '\0';
     if (c->weights != FFL_F32)
-        snprintf(out, FFL_VALUES_SIZE, "x %s, hidden %s", ffl_type_name(c->input), ffl_type_name(c->hidden));
+        snprintf(out, FFL_VALUES_SIZE, "x %s, %s%s%shidden %s", ffl_type_name(c->input),
+                 c->logit == FFL_F32 ? "" : "z ", c->logit == FFL_F32 ? "" : ffl_type_name(c->logit),
+                 c->logit == FFL_F32 ? "" : ", ", ffl_type_name(c->hidden));
 }

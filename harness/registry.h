@@ -45,7 +45,7 @@ bool ffl_variant_supports(const ffl_variant *variant, const ffl_layer *shape, si
 bool ffl_variant_selected(const ffl_variant *variant, const char *const *globs, size_t glob_count,
                           const char *const *excluded, size_t excluded_count);
 
-/* The class it is ranked in, its weights' type: "f32", "bf16", … */
+/* The class it is ranked in, its weights' type: "f32", "bf16", …; with another activation formula "bf16~". */
 const char *ffl_variant_class(const ffl_variant *variant);
 
 /*

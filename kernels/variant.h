@@ -27,7 +27,7 @@ extern "C" {
 
 /* Changes whenever a struct below or the values of one in layer.h change; a plugin built against another
  * number is refused. */
-enum { FFL_ABI = 3 };
+enum { FFL_ABI = 4 };
 
 typedef enum ffl_place { FFL_HOST = 0, FFL_CUDA = 1 } ffl_place;
 
@@ -84,6 +84,7 @@ enum {
 typedef struct ffl_contract {
     ffl_type input;          /* x as multiplied */
     ffl_type weights;        /* w_in and w_out as multiplied */
+    ffl_type logit;          /* z, or z without its bias, where it is stored before the activation */
     ffl_type hidden;         /* activation as fed to the second product */
     ffl_type accumulator;    /* sums of both products */
     ffl_type output;         /* y before it is widened to float */
@@ -98,6 +99,10 @@ typedef struct ffl_contract {
 } ffl_contract;
 
 #define FFL_UNIT_F32 0x1p-24 /* unit roundoff of float */
+
+/* Activation errors above are those of another formula, not of rounding: such rows are a class of their own.
+ */
+#define FFL_ACTIVATION_EXACT (512 * FFL_UNIT_F32)
 
 /* f32 throughout; vector or library sums; exact GELU to 4u·|z|; same bits on every call. */
 #define FFL_CONTRACT_F32 FFL_CONTRACT_F32_READS(0)
@@ -178,8 +183,8 @@ typedef struct ffl_variant {
 
     void (*release)(ffl_plan *plan);
 
-    /* Optional, FFF: nodes visited, and their logits, as run takes them; both [tokens][trees][levels]. CUDA: both
-     * on the device; the work is only enqueued. */
+    /* Optional, FFF: nodes visited, and their logits, as run takes them; both [tokens][trees][levels]. CUDA:
+     * both on the device; the work is only enqueued. */
     ffl_status (*trace)(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
                         int32_t *nodes, float *logits);
 

@@ -69,7 +69,8 @@ float simulate_logit(const simulation *how, const ffl_layer *l, const float *x, 
     for (size_t width = how->lanes / 2; width > 0; width /= 2)
         for (size_t k = 0; k < width; k++)
             sum[k] += sum[k + width];
-    return how->bias_first ? sum[0] : sum[0] + bias;
+    const float stored = round_to(how->contract.logit, sum[0], 0);
+    return how->bias_first ? stored : stored + bias;
 }
 
 void simulate_tensor_scale(simulation *how, const ffl_layer *l)

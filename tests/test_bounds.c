@@ -11,6 +11,13 @@
         .weight_scale = scale, .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .alignment = 4    \
     }
 
+/* Everything that is stored has 16 bits, logits too. */
+#define CONTRACT_LOGIT(type)                                                                                 \
+    {                                                                                                        \
+        .input = type, .weights = type, .logit = type, .hidden = type, .accumulator = FFL_F32,               \
+        .output = type, .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .alignment = 4           \
+    }
+
 /* Every honest way to compute that the bounds must let pass. */
 static const struct {
     const char *name;
@@ -23,6 +30,8 @@ static const struct {
     {"f32, fused, 16 lanes", {.contract = FFL_CONTRACT_F32, .lanes = 16, .fused = true}},
     {"tf32", {.contract = CONTRACT(FFL_TF32, FFL_TF32, FFL_TF32, FFL_F32, FFL_SCALE_NONE), .lanes = 16}},
     {"bf16", {.contract = CONTRACT(FFL_BF16, FFL_BF16, FFL_BF16, FFL_BF16, FFL_SCALE_NONE), .lanes = 16}},
+    {"bf16 logits", {.contract = CONTRACT_LOGIT(FFL_BF16), .lanes = 16}},
+    {"bf16 logits with bias", {.contract = CONTRACT_LOGIT(FFL_BF16), .lanes = 16, .bias_first = true}},
     {"bf16 weights",
      {.contract = CONTRACT(FFL_F32, FFL_BF16, FFL_F32, FFL_F32, FFL_SCALE_NONE), .lanes = 16}},
     {"int8 weights", {.contract = CONTRACT(FFL_F32, FFL_INT8, FFL_F32, FFL_F32, FFL_SCALE_ROW), .lanes = 16}},

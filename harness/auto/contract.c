@@ -10,9 +10,9 @@ static bool at_least(ffl_type type, ffl_type promised)
 bool ffl_auto_contract_holds(const ffl_contract *v, const ffl_contract *promised)
 {
     return at_least(v->input, promised->input) && v->weights == promised->weights &&
-           at_least(v->hidden, promised->hidden) && at_least(v->accumulator, promised->accumulator) &&
-           at_least(v->output, promised->output) && v->weight_scale == promised->weight_scale &&
-           (!v->reassociates || promised->reassociates) &&
+           at_least(v->logit, promised->logit) && at_least(v->hidden, promised->hidden) &&
+           at_least(v->accumulator, promised->accumulator) && at_least(v->output, promised->output) &&
+           v->weight_scale == promised->weight_scale && (!v->reassociates || promised->reassociates) &&
            (!v->flushes_denormals || promised->flushes_denormals) &&
            v->activation_error <= promised->activation_error &&
            v->over_read_bytes <= promised->over_read_bytes && v->alignment <= promised->alignment &&

@@ -213,10 +213,11 @@ ffl_status ffl_stage_intact(ffl_stage *stage, bool *intact)
 /* Equal as far as error bounds go; the rest of a contract is promises of another kind. */
 static bool same_bounds(const ffl_contract *a, const ffl_contract *b)
 {
-    return a->input == b->input && a->weights == b->weights && a->hidden == b->hidden &&
-           a->accumulator == b->accumulator && a->output == b->output && a->weight_scale == b->weight_scale &&
-           a->reassociates == b->reassociates && a->flushes_denormals == b->flushes_denormals &&
-           !(a->activation_error < b->activation_error) && !(a->activation_error > b->activation_error);
+    return a->input == b->input && a->weights == b->weights && a->logit == b->logit &&
+           a->hidden == b->hidden && a->accumulator == b->accumulator && a->output == b->output &&
+           a->weight_scale == b->weight_scale && a->reassociates == b->reassociates &&
+           a->flushes_denormals == b->flushes_denormals && !(a->activation_error < b->activation_error) &&
+           !(a->activation_error > b->activation_error);
 }
 
 /* First, last and seeded rows in between, ascending: one out of each of equal parts. */

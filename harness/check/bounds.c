@@ -67,10 +67,12 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
         .data = data,
         .input = rounding(contract->input),
         .weights = rounding(contract->weights),
+        .logit = rounding(contract->logit),
         .hidden = rounding(contract->hidden),
         .output = rounding(contract->output),
         .input_tiny = tiny(contract->input, flushes),
         .weights_tiny = tiny(contract->weights, flushes),
+        .logit_tiny = contract->logit == FFL_F32 ? 0 : tiny(contract->logit, flushes),
         .hidden_tiny = tiny(contract->hidden, flushes),
         .output_tiny = tiny(contract->output, flushes),
         .sum_tiny = flushes ? formats[sum].normal : formats[sum].denormal,
@@ -84,6 +86,7 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
         .visited = layer->operation == FFL_FFF ? layer->trees * layer->levels : layer->neurons,
         .input_limit = formats[contract->input].limit,
         .weights_limit = formats[contract->weights].limit,
+        .logit_limit = formats[contract->logit].limit,
         .hidden_limit = formats[contract->hidden].limit,
         .sum_limit = fmin(formats[sum].limit, formats[contract->output].limit),
         .plain = contract->input == FFL_F32 && contract->weights == FFL_F32 && !flushes,
@@ -149,6 +152,13 @@ static double step_out(const ffl_arithmetic *a, size_t neuron)
     return peak / INT8_MAX_CODE;
 }
 
+/* One rounding of z or of z - b, each at most `magnitude`: it has no sum to average out in. */
+static void add_logit_rounding(const ffl_arithmetic *a, double magnitude, ffl_node *node)
+{
+    node->statistical += a->logit * (magnitude + node->statistical) + a->logit_tiny;
+    node->worst += a->logit * (magnitude + node->worst) + a->logit_tiny;
+}
+
 ffl_node ffl_node_new(const ffl_arithmetic *a, const ffl_input *input, size_t neuron, double z)
 {
     const ffl_layer *l = a->layer;
@@ -169,10 +179,12 @@ ffl_node ffl_node_new(const ffl_arithmetic *a, const ffl_input *input, size_t ne
     node.worst = c.worst + a->gamma_in * magnitude + (1 + a->gamma_in) * underflow;
     node.statistical = SUM_SIGMAS * a->roundoff * sqrt(n) * (sqrt(squares) + fabs(z - bias) + fabs(bias)) +
                        c.statistical + underflow;
+    add_logit_rounding(a, fabs(z) + fabs(bias), &node);
     if (a->data == FFL_DATA_EQUAL_PRODUCTS || node.statistical > node.worst)
         node.statistical = node.worst;
     node.shared = c.shared < node.statistical ? c.shared : node.statistical;
-    node.overflows = c.overflows || !(magnitude < a->sum_limit * c.unit) || !(fabs(node.g) < a->hidden_limit);
+    node.overflows = c.overflows || !(magnitude < a->sum_limit * c.unit) || !(magnitude < a->logit_limit) ||
+                     !(fabs(node.g) < a->hidden_limit);
     return node;
 }
 

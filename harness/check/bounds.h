@@ -12,8 +12,8 @@
 typedef struct ffl_arithmetic {
     const ffl_layer *layer;
     ffl_data data;
-    double input, weights, hidden, output; /* relative rounding; 0 when kept, or int8 */
-    double input_tiny, weights_tiny, hidden_tiny, output_tiny, sum_tiny;
+    double input, weights, logit, hidden, output; /* relative rounding; 0 when kept, or int8 */
+    double input_tiny, weights_tiny, logit_tiny, hidden_tiny, output_tiny, sum_tiny;
     double roundoff;                  /* u of the accumulator */
     double gamma_in, gamma_out;       /* γ of width_in + 1 and of the neurons summed into an output */
     double input_codes, hidden_codes; /* fixed point: step = largest magnitude / this; else 0 */
@@ -22,7 +22,7 @@ typedef struct ffl_arithmetic {
     double tensor_step_in, tensor_step_out; /* int8 weights with one scale: the quantisation step, else 0 */
     double activation_error, slope;         /* slope bounds |act'| */
     size_t visited;                         /* neurons summed into an output */
-    double input_limit, weights_limit, hidden_limit, sum_limit; /* beyond: may overflow */
+    double input_limit, weights_limit, logit_limit, hidden_limit, sum_limit; /* beyond: may overflow */
     bool shares; /* some errors are common to all neurons: rounded inputs, an approximate activation */
     bool plain;  /* f32 inputs and weights, denormals kept: norms of single rows are not needed */
 } ffl_arithmetic;
