@@ -77,6 +77,10 @@ ffl_status ffl_gemm_tune(ffl_gemm *gemm, size_t rows, const void *a, const void 
 ffl_status ffl_gemm_run(const ffl_gemm *gemm, size_t rows, const void *a, const void *b, const void *bias,
                         void *d, void *workspace, void *stream);
 
+/* The same for the first `products` of the batch. */
+ffl_status ffl_gemm_run_some(const ffl_gemm *gemm, size_t rows, size_t products, const void *a, const void *b,
+                             const void *bias, void *d, void *workspace, void *stream);
+
 /* Bytes of an element of a type in memory: 4 or 2. */
 size_t ffl_gemm_element(ffl_type type);
 

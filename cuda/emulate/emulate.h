@@ -53,6 +53,8 @@ void ffl_emulated_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
 void ffl_emulated_mma_tf32(float d[4], const uint32_t a[4], const uint32_t b[2]);
 void ffl_emulated_load_matrices(uint32_t out[4], const void *row, bool transposed);
 uint16_t ffl_emulated_bf16(float value);
+uint16_t ffl_emulated_f16(float value);
+float ffl_emulated_f16_to_float(uint16_t value);
 
 /*
  * All lanes named by mask give 32 bytes and wait for each other; `all` [32] then holds everyone's until the

@@ -55,41 +55,13 @@ size_t ffl_gemm_workspace(const ffl_gemm *)
     return WORKSPACE;
 }
 
-static float from_f16(uint16_t bits)
-{
-    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
-    const float value = exponent == 31  ? (fraction ? NAN : INFINITY)
-                        : exponent == 0 ? ldexpf((float)fraction, -24)
-                                        : ldexpf((float)(1024 + fraction), exponent - 25);
-    return bits & 0x8000 ? -value : value;
-}
-
-/* To nearest, ties to even: below 2^-14 the steps are all of 2^-24; rintf does the rounding. */
-static uint16_t to_f16(float value)
-{
-    const uint16_t sign = (uint16_t)(__float_as_uint(value) >> 16 & 0x8000);
-    const float a = fabsf(value);
-    if (value != value)
-        return 0x7fff;
-    if (a >= 65520.0f)
-        return sign | 0x7c00;
-    if (a == 0)
-        return sign;
-    int exponent;
-    (void)frexpf(a, &exponent);
-    const int step = max(exponent - 11, -24); /* of the last place */
-    const int units = (int)rintf(ldexpf(a, -step));
-    /* units = 2^10 … 2^11: 2^11 carries into the exponent by itself. */
-    return sign | (uint16_t)(units + (step + 24) * 1024);
-}
-
 static float load(const void *from, size_t i, ffl_type type)
 {
     switch (type) {
     case FFL_BF16:
         return __uint_as_float((uint32_t)((const uint16_t *)from)[i] << 16);
     case FFL_F16:
-        return from_f16(((const uint16_t *)from)[i]);
+        return ffl_emulated_f16_to_float(((const uint16_t *)from)[i]);
     case FFL_TF32:
         return __uint_as_float(((const uint32_t *)from)[i] & 0xffffe000u);
     default:
@@ -102,7 +74,7 @@ static void store(void *to, size_t i, ffl_type type, float value)
     if (type == FFL_BF16)
         ((uint16_t *)to)[i] = ffl_emulated_bf16(value);
     else if (type == FFL_F16)
-        ((uint16_t *)to)[i] = to_f16(value);
+        ((uint16_t *)to)[i] = ffl_emulated_f16(value);
     else
         ((float *)to)[i] = value;
 }
@@ -148,6 +120,12 @@ static bool aligned(const void *address, const ffl_gemm_shape &s)
 ffl_status ffl_gemm_run(const ffl_gemm *g, size_t rows, const void *a, const void *b, const void *bias,
                         void *d, void *workspace, void *stream)
 {
+    return ffl_gemm_run_some(g, rows, g->shape.batch, a, b, bias, d, workspace, stream);
+}
+
+ffl_status ffl_gemm_run_some(const ffl_gemm *g, size_t rows, size_t products, const void *a, const void *b,
+                             const void *bias, void *d, void *workspace, void *stream)
+{
     const ffl_gemm_shape s = g->shape;
     FFL_TRY(check_rows(g, rows));
     if (!aligned(a, s) || !aligned(b, s) || !aligned(d, s) || !aligned(bias, s) || (uintptr_t)workspace % 16)
@@ -156,7 +134,7 @@ ffl_status ffl_gemm_run(const ffl_gemm *g, size_t rows, const void *a, const voi
         return ffl_fail(FFL_DEVICE, "emulated gemm: no workspace, or no bias");
     ffl_emulated_enqueue((cudaStream_t)stream, [=] {
         memset(workspace, 0xff, WORKSPACE);
-        for (size_t i = 0; i < s.batch; i++)
+        for (size_t i = 0; i < products; i++)
             multiply(s, rows, at(a, i * s.step_a, s.type), at(b, i * s.step_b, s.type),
                      bias ? at(bias, i * s.step_bias, s.output) : nullptr,
                      (void *)at(d, i * s.step_d, s.output));
@@ -167,6 +145,12 @@ ffl_status ffl_gemm_run(const ffl_gemm *g, size_t rows, const void *a, const voi
 ffl_status ffl_gemm_tune(ffl_gemm *g, size_t rows, const void *a, const void *b, const void *bias, void *d,
                          void *workspace, double *us)
 {
+    (void)a, (void)b, (void)bias, (void)workspace;
     *us = 1;
-    return ffl_gemm_run(g, rows, a, b, bias, d, workspace, nullptr);
+    FFL_TRY(check_rows(g, rows));
+    const ffl_gemm_shape &s = g->shape; /* d as after one run of anything: overwritten */
+    for (size_t i = 0; i < s.batch; i++)
+        for (size_t m = 0; m < rows; m++)
+            memset((void *)at(d, i * s.step_d + m * s.ldd, s.output), 0xff, s.n * ffl_gemm_element(s.output));
+    return FFL_OK;
 }

@@ -65,6 +65,34 @@ uint16_t ffl_emulated_bf16(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+float ffl_emulated_f16_to_float(uint16_t bits)
+{
+    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    const float value = exponent == 31  ? (fraction ? NAN : INFINITY)
+                        : exponent == 0 ? ldexpf((float)fraction, -24)
+                                        : ldexpf((float)(1024 + fraction), exponent - 25);
+    return bits & 0x8000 ? -value : value;
+}
+
+/* To nearest, ties to even: below 2^-14 the steps are all of 2^-24; rintf does the rounding. */
+uint16_t ffl_emulated_f16(float value)
+{
+    const uint16_t sign = (uint16_t)(__float_as_uint(value) >> 16 & 0x8000);
+    const float a = fabsf(value);
+    if (value != value)
+        return 0x7fff;
+    if (a >= 65520.0f)
+        return sign | 0x7c00;
+    if (a == 0)
+        return sign;
+    int exponent;
+    (void)frexpf(a, &exponent);
+    const int step = max(exponent - 11, -24); /* of the last place */
+    const int units = (int)rintf(ldexpf(a, -step));
+    /* units = 2^10 … 2^11: 2^11 carries into the exponent by itself. */
+    return sign | (uint16_t)(units + (step + 24) * 1024);
+}
+
 static float bf16(uint32_t pair, unsigned high)
 {
     return __uint_as_float(high ? pair & 0xffff0000u : pair << 16);

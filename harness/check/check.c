@@ -46,7 +46,7 @@ static ffl_status read_classes(const ffl_options *options, ffl_word_list *out)
 static bool in_class(const ffl_variant *variant, const ffl_word_list *classes)
 {
     for (size_t i = 0; i < classes->count; i++)
-        if (strcmp(classes->value[i], ffl_variant_class(variant)) == 0)
+        if (strcmp(classes->value[i], ffl_type_name(variant->contract.weights)) == 0)
             return true;
     return false;
 }
