@@ -286,7 +286,10 @@ static size_t again_tokens(const ffl_trial *t)
 /* The first rows, then others at the same addresses: whoever remembers by address or by a sample is wrong. */
 static ffl_status do_again(ffl_trial *t, const ffl_instance *instance, bool *fine, char *why, size_t size)
 {
-    const call c = {.order = FORWARDS, .twice = true, .tokens = again_tokens(t)};
+    const call c = {.order = FORWARDS,
+                    .nan = !ffl_check_on(FFL_CHECK_OLD_VALUES),
+                    .twice = true,
+                    .tokens = again_tokens(t)};
     return do_call(t, instance, &c, fine, why, size);
 }
 
