@@ -6,12 +6,16 @@
 Both programs take turns. Needs the packages numpy, onnx and onnxruntime.
 """
 import os
+import sys
 import tempfile
 
-import numpy as np
-import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+try:
+    import numpy as np
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+except ImportError as missing:
+    sys.exit("compare_onnx.py: %s; python3 -m pip install numpy onnx onnxruntime" % missing)
 
 import compare_common as common
 

@@ -8,9 +8,13 @@ compiled with frozen weights (packed for the library that multiplies). Both prog
 numpy and torch, and a C++ compiler for the compiled forms.
 """
 import os
+import sys
 
-import torch
-from torch.nn import functional as F
+try:
+    import torch
+    from torch.nn import functional as F
+except ImportError:
+    sys.exit("compare_torch.py needs PyTorch: python3 -m pip install torch numpy")
 
 import compare_common as common
 
