@@ -293,7 +293,19 @@ static ffl_status do_again(ffl_trial *t, const ffl_instance *instance, bool *fin
     return do_call(t, instance, &c, fine, why, size);
 }
 
-/* All rows once. Backwards, a partial batch comes first. */
+/* Sizes the pass's next call; false when its rows are done. Backwards, a partial batch comes first. */
+static bool next_call(const ffl_trial *t, call *c)
+{
+    const bool part = c->order == BACKWARDS && c->first == 0 && ffl_check_on(FFL_CHECK_PART_BATCH);
+    if (c->first >= t->rows)
+        return false;
+    c->tokens = part ? (t->batch + 1) / 2 : t->batch;
+    if (c->tokens > t->rows - c->first)
+        c->tokens = t->rows - c->first;
+    return true;
+}
+
+/* All rows once. */
 static ffl_status do_pass(ffl_trial *t, const ffl_instance *instance, order pass, bool *fine, char *why,
                           size_t size)
 {
@@ -302,14 +314,8 @@ static ffl_status do_pass(ffl_trial *t, const ffl_instance *instance, order pass
     *fine = true;
     if (pass == AGAIN)
         return do_again(t, instance, fine, why, size);
-    while (c.first < t->rows && *fine) {
-        const bool part = backwards && c.first == 0 && ffl_check_on(FFL_CHECK_PART_BATCH);
-        c.tokens = part ? (t->batch + 1) / 2 : t->batch;
-        if (c.tokens > t->rows - c.first)
-            c.tokens = t->rows - c.first;
+    for (; *fine && next_call(t, &c); c.first += c.tokens)
         FFL_TRY(do_call(t, instance, &c, fine, why, size));
-        c.first += c.tokens;
-    }
     return FFL_OK;
 }
 
@@ -340,33 +346,42 @@ static void merge(ffl_judgement *into, const ffl_judgement *from, const char *pa
     into->error_worst = fmax(into->error_worst, from->error_worst);
 }
 
-/* The nodes that the variant says it visits for the first `count` rows, `tokens` at a time. */
-static bool trace_rows(const ffl_trial *t, const ffl_instance *instance, size_t count, size_t tokens,
-                       int32_t *nodes)
+/* The nodes that the variant says it visits in one call, to the rows' places in `nodes`. */
+static bool trace_call(const ffl_trial *t, const ffl_instance *instance, const call *c, int32_t *nodes)
 {
     const ffl_layer *l = &t->layer;
-    const size_t visited = l->trees * l->levels;
-    float *logits = ffl_alloc_array(tokens * visited, sizeof *logits);
-    bool traced = logits != NULL;
-    for (size_t first = 0; traced && first < count; first += tokens)
-        traced = ffl_instance_trace(instance, t->fixture.x + first * l->width_in, l->width_in,
-                                    count - first < tokens ? count - first : tokens, nodes + first * visited,
-                                    logits) == FFL_OK;
+    const size_t visited = l->trees * l->levels, width = l->width_in;
+    float *x = ffl_alloc_array(c->tokens * width, sizeof *x);
+    float *logits = ffl_alloc_array(c->tokens * visited, sizeof *logits);
+    int32_t *told = ffl_alloc_array(c->tokens * visited, sizeof *told);
+    bool traced = x && logits && told;
+    for (size_t i = 0; traced && i < c->tokens; i++)
+        memcpy(x + i * width, t->fixture.x + row_of(t, c, i) * width, width * sizeof *x);
+    traced = traced && ffl_instance_trace(instance, x, width, c->tokens, told, logits) == FFL_OK;
+    for (size_t i = 0; traced && i < c->tokens; i++)
+        memcpy(nodes + row_of(t, c, i) * visited, told + i * visited, visited * sizeof *nodes);
+    ffl_free(x);
     ffl_free(logits);
+    ffl_free(told);
     return traced;
 }
 
-/* Of all rows, in full batches; NULL when the variant does not say. */
-static int32_t *trace_of(const ffl_trial *t, const ffl_instance *instance)
+/*
+ * Of all rows, call by call as the pass ran them: where z is next to nothing, a row's path may depend on its
+ * place in the batch, and a dispatcher takes other kernels for fewer tokens.
+ */
+static bool trace_pass(const ffl_trial *t, const ffl_instance *instance, order pass, int32_t *nodes)
 {
-    const ffl_layer *l = &t->layer;
-    if (l->trees < 2 || !instance->plan.variant->trace)
-        return NULL;
-    int32_t *nodes = ffl_alloc_array(t->rows * l->trees * l->levels, sizeof *nodes);
-    if (nodes && trace_rows(t, instance, t->rows, t->batch, nodes))
-        return nodes;
-    ffl_free(nodes);
-    return NULL;
+    call c = {.order = pass};
+    if (pass == AGAIN) {
+        call before = {.order = FORWARDS, .tokens = again_tokens(t)};
+        c.tokens = before.tokens;
+        return trace_call(t, instance, &before, nodes) && trace_call(t, instance, &c, nodes);
+    }
+    bool traced = true;
+    for (; traced && next_call(t, &c); c.first += c.tokens)
+        traced = trace_call(t, instance, &c, nodes);
+    return traced;
 }
 
 static ffl_status judge_passes(ffl_trial *t, const ffl_instance *instance, const ffl_judge *judge,
@@ -386,9 +401,7 @@ static ffl_status judge_passes(ffl_trial *t, const ffl_instance *instance, const
             fail(out, FFL_FAILED, names[pass], why);
             return FFL_OK;
         }
-        /* A dispatcher may take another kernel, and path, for fewer tokens. */
-        const size_t few = again_tokens(t), touched = few > 1 || t->rows == 1 ? few : 2;
-        if (pass == AGAIN && trace && !trace_rows(t, instance, touched, few, trace))
+        if (trace && !trace_pass(t, instance, (order)pass, trace))
             trace = NULL;
         FFL_TRY(ffl_judge_rows(judge, t->got, t->layer.width_out, trace, &judgement));
         merge(out, &judgement, names[pass]);
@@ -414,7 +427,10 @@ ffl_status ffl_trial_run(ffl_trial *t, const ffl_variant *variant, ffl_judgement
         fail(out, prepared == FFL_NO_MEMORY ? FFL_SKIPPED : FFL_FAILED, "prepare failed", ffl_error());
         return FFL_OK;
     }
-    int32_t *trace = trace_of(t, &instance);
+    const ffl_layer *l = &t->layer;
+    int32_t *trace = l->trees > 1 && variant->trace
+                         ? ffl_alloc_array(t->rows * l->trees * l->levels, sizeof *trace)
+                         : NULL;
     const ffl_status status = judge_passes(t, &instance, judge, trace, out);
     ffl_free(trace);
     ffl_instance_free(&instance);
