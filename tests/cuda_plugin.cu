@@ -67,6 +67,8 @@ __device__ static float activate(ffl_activation activation, float z)
 {
     if (activation == FFL_RELU)
         return z > 0 ? z : 0;
+    if (activation == FFL_GELU_TANH)
+        return z / (1 + expf(-1.5957691f * fmaf(0.044715f * z * z, z, z)));
     return 0.5f * z * (1 + erff(z * 0.70710678f));
 }
 
