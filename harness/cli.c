@@ -24,7 +24,7 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_CLASS] = {"--class", "TYPE,…", "only variants with these weights: f32, tf32, bf16, f16, int8"},
     [FFL_OPT_ROUTING] = {"--routing", "NAME,…",
                          "uniform, zipf:S, prototypes:K, single, thrash, recorded:FILE"},
-    [FFL_OPT_CACHE] = {"--cache", "STATE,…", "hot, weights-cold"},
+    [FFL_OPT_CACHE] = {"--cache", "STATE,…", "hot, weights-cold, all-cold"},
     [FFL_OPT_FIXTURE] = {"--fixture", "NAME,…", "only these fixtures; real:FILE.safetensors is one too"},
     [FFL_OPT_CPUS] = {"--cpus", "LIST", "pin to these processors: 0, 0-3, 0,2"},
     [FFL_OPT_WEIGHTS] = {"--weights", "FILE", "a layer's weights, .safetensors"},

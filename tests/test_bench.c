@@ -100,10 +100,10 @@ static void check_circumstances(const ffl_record *r, bool two_trees)
 Test(bench, records_hold_times_verdict_routing_and_work)
 {
     run_result result;
-    expect("\"$FFLAB\"" SMALL "--tree 1x3,2x2 --batch 1,7 --cache hot,weights-cold --out \"$DIR\"" QUICK, 0,
+    expect("\"$FFLAB\"" SMALL "--tree 1x3,2x2 --batch 1,7 --cache hot,weights-cold,all-cold --out \"$DIR\"" QUICK, 0,
            &result);
     ffl_rows rows = read_rows("journal.jsonl");
-    cr_assert_eq(rows.count, 2 * 2 * 2 * 2, "%zu rows", rows.count);
+    cr_assert_eq(rows.count, 2 * 2 * 3 * 2, "%zu rows", rows.count);
     for (size_t i = 0; i < rows.count; i++) {
         const ffl_record *r = &rows.value[i].record;
         check_times(r);
@@ -117,7 +117,7 @@ Test(bench, records_hold_times_verdict_routing_and_work)
 Test(bench, the_repeat_command_repeats_the_row)
 {
     run_result result;
-    expect("\"$FFLAB\"" SMALL "--tree 2x2 --batch 7 --cache weights-cold --routing zipf:1 --activation relu "
+    expect("\"$FFLAB\"" SMALL "--tree 2x2 --batch 7 --cache all-cold --routing zipf:1 --activation relu "
            "--seed 5 --out \"$DIR/a\"" QUICK,
            0, &result);
     ffl_rows rows = read_rows("a/journal.jsonl");

@@ -2,6 +2,7 @@
  * The bench command on a device: the whole way of a row on the emulated one, whose times mean nothing and are
  * marked, and what happens without any. No assertion looks at how long it took.
  */
+#include "harness/bench/device_stage.h"
 #include "kernels/device.h"
 #include "reports/speedup.h"
 #include "tests/run_program.h"
@@ -108,10 +109,54 @@ Test(cuda_bench, larger_batches_and_cold_weights_rank_the_plain_form)
     ffl_rows_free(&rows);
     remove_dir();
     make_dir();
-    rows = bench(SMALL "-v fff_cuda_plain_bf16 --batch 3 --cache weights-cold" QUICK, 0, &result);
-    check_row(find(&rows, "fff_cuda_plain_bf16"), "plain");
-    cr_assert_eq(find(&rows, "fff_cuda_plain_bf16")->record.burst, 1);
+    rows = bench(SMALL "-v fff_cuda_plain_bf16 --batch 3 --cache weights-cold,all-cold" QUICK, 0, &result);
+    for (size_t i = 0; i < rows.count; i++) {
+        check_row(&rows.value[i], "plain");
+        cr_assert_eq(rows.value[i].record.burst, 1);
+    }
+    cr_assert_eq(rows.count, 2);
     ffl_rows_free(&rows);
+}
+
+/* What stands in the sweep's buffer and in the one that rows are copied to tells what was enqueued. */
+static void check_cooling(ffl_cache_state cache)
+{
+    enum { BATCH = 3, WIDTH = 8 };
+    const ffl_stage stage = {.y_rows = BATCH};
+    ffl_group group = {.batch = BATCH, .cache = cache, .place = FFL_CUDA};
+    ffl_device_stage device;
+    float x[BATCH * WIDTH], got[BATCH * WIDTH];
+    void *rows;
+    unsigned char end = 0;
+    for (size_t i = 0; i < BATCH * WIDTH; i++)
+        x[i] = (float)i;
+    cr_assert_eq(ffl_layer_fff(WIDTH, WIDTH, 1, 2, &group.tree), FFL_OK);
+    cr_assert_eq(ffl_device_stage_new(&stage, &group, &device), FFL_OK, "%s", ffl_error());
+    cr_assert_eq(device.sweep != NULL, cache != FFL_HOT);
+    cr_assert_eq(ffl_device_stage_cool(&device), FFL_OK);
+    if (cache != FFL_HOT) {
+        cr_assert_geq(device.sweep_bytes, 2 * ffl_device_describe()->l2_bytes);
+        cr_assert_eq(ffl_device_fill(device.sweep, 7, device.sweep_bytes), FFL_OK);
+        cr_assert_eq(ffl_device_stage_cool(&device), FFL_OK);
+        cr_assert_eq(ffl_device_alloc(sizeof x, &rows), FFL_OK);
+        cr_assert_eq(ffl_device_upload(rows, x, sizeof x), FFL_OK);
+        cr_assert_eq(ffl_device_stage_touch(&device, rows, sizeof x, rows, sizeof x), FFL_OK);
+        cr_assert_eq(ffl_device_synchronize(), FFL_OK);
+        cr_assert_eq(ffl_device_download(&end, (unsigned char *)device.sweep + device.sweep_bytes - 1, 1),
+                     FFL_OK);
+        cr_assert_eq(end, 1, "nothing was swept");
+        cr_assert_eq(ffl_device_download(got, device.touched, sizeof got), FFL_OK);
+        cr_assert_arr_eq(got, x, sizeof x);
+        ffl_device_free(rows);
+    }
+    ffl_device_stage_free(&device);
+}
+
+Test(cuda_bench, cold_groups_are_swept_and_hot_ones_are_not)
+{
+    need_emulation();
+    for (int cache = 0; cache < FFL_CACHE_STATES; cache++)
+        check_cooling((ffl_cache_state)cache);
 }
 
 Test(cuda_bench, what_cannot_be_captured_is_timed_as_it_is)

@@ -70,7 +70,7 @@ static size_t burst_of(const ffl_timed *row)
     const size_t round = row->ring.x_rows / row->tokens;
     const double wanted = row->call_seconds > 0 ? burst_seconds / row->call_seconds : BURST_MAX;
     size_t burst = wanted < 1 ? 1 : wanted > BURST_MAX ? BURST_MAX : (size_t)wanted;
-    if (row->group->cold)
+    if (row->group->cache != FFL_HOT)
         return 1;
     while (round % burst != 0)
         burst--;
@@ -128,7 +128,7 @@ static ffl_status capture_all(ffl_timed *row)
 ffl_status ffl_device_plan(ffl_timed *row)
 {
     row->burst = burst_of(row);
-    if (row->group->cold)
+    if (row->group->cache != FFL_HOT)
         return FFL_OK;
     FFL_TRY(capture_all(row));
     row->device.graph_ranks = row->device.graph_count > 0 && row->tokens <= GRAPH_TOKENS_MAX;
@@ -142,8 +142,10 @@ static ffl_status time_burst(const ffl_timed *row, bool graph, size_t position, 
     const ffl_device_stage *d = row->stage->device;
     const ffl_device_ring *ring = row->device.ring;
     const void *x = x_at(row, position), *y = y_at(row, position);
-    FFL_TRY(ffl_device_stage_cool(d, x, row->tokens * ring->x.width * ring->x.element, y,
-                                  row->tokens * ring->y.width * ring->y.element));
+    FFL_TRY(ffl_device_stage_cool(d));
+    if (row->group->cache == FFL_WEIGHTS_COLD)
+        FFL_TRY(ffl_device_stage_touch(d, x, row->tokens * ring->x.width * ring->x.element, y,
+                                       row->tokens * ring->y.width * ring->y.element));
     FFL_TRY(ffl_device_event_record(d->start, d->stream));
     if (graph)
         FFL_TRY(ffl_device_graph_launch(
@@ -168,7 +170,7 @@ ffl_status ffl_device_warm_up(ffl_timed *row, double seconds, bool poison)
     double ns;
     do
         FFL_TRY(time_burst(row, row->device.graph_ranks, row->position, &ns));
-    while (!row->group->cold && ffl_clock_ns() < until);
+    while (row->group->cache == FFL_HOT && ffl_clock_ns() < until);
     return poison ? ffl_device_fill(y->memory.data, 0xFF, y->memory.bytes) : FFL_OK;
 }
 
@@ -261,7 +263,7 @@ ffl_status ffl_device_around(ffl_timed *row)
     FFL_TRY(time_form(row, false, &r->plain_ns));
     if (row->device.graph_count)
         FFL_TRY(time_form(row, true, &r->graph_ns));
-    else if (!row->group->cold && row->device.not_captured[0])
+    else if (row->group->cache == FFL_HOT && row->device.not_captured[0])
         snprintf(r->reason, sizeof r->reason, "no graph: %s", row->device.not_captured);
     return time_host(row, &r->wall_ns, &r->enqueue_ns);
 }

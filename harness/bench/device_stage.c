@@ -19,19 +19,19 @@ bool ffl_device_timing(const char **why)
 }
 
 /* Rows of one call in the widest type: what a copy of them needs. */
-static size_t call_bytes(const ffl_stage *stage)
+static size_t call_bytes(const ffl_group *group)
 {
-    const ffl_layer *l = &stage->made.tree;
-    return stage->made.batch * (l->width_in > l->width_out ? l->width_in : l->width_out) * sizeof(float);
+    const ffl_layer *l = &group->tree;
+    return group->batch * (l->width_in > l->width_out ? l->width_in : l->width_out) * sizeof(float);
 }
 
-static ffl_status make_cold(const ffl_stage *stage, ffl_device_stage *out)
+static ffl_status make_cold(const ffl_group *group, ffl_device_stage *out)
 {
     const size_t cache = ffl_device_describe()->l2_bytes;
     double ns;
     out->sweep_bytes = 2 * (cache ? cache : UNKNOWN_CACHE);
     FFL_TRY(ffl_device_alloc(out->sweep_bytes, &out->sweep));
-    FFL_TRY(ffl_device_alloc(call_bytes(stage), &out->touched));
+    FFL_TRY(ffl_device_alloc(call_bytes(group), &out->touched));
     FFL_TRY(ffl_device_fill(out->sweep, 1, out->sweep_bytes)); /* the first one is slower */
     FFL_TRY(ffl_device_event_record(out->start, out->stream));
     FFL_TRY(ffl_device_fill_on(out->stream, out->sweep, 1, out->sweep_bytes));
@@ -41,7 +41,7 @@ static ffl_status make_cold(const ffl_stage *stage, ffl_device_stage *out)
     return FFL_OK;
 }
 
-ffl_status ffl_device_stage_new(const ffl_stage *stage, ffl_device_stage *out)
+ffl_status ffl_device_stage_new(const ffl_stage *stage, const ffl_group *group, ffl_device_stage *out)
 {
     *out = (ffl_device_stage){.y_rows = stage->y_rows};
     ffl_status status = ffl_device_stream_new(&out->stream);
@@ -49,8 +49,8 @@ ffl_status ffl_device_stage_new(const ffl_stage *stage, ffl_device_stage *out)
         status = ffl_device_event_new(&out->start);
     if (status == FFL_OK)
         status = ffl_device_event_new(&out->end);
-    if (status == FFL_OK && stage->made.cold)
-        status = make_cold(stage, out);
+    if (status == FFL_OK && group->cache != FFL_HOT)
+        status = make_cold(group, out);
     if (status != FFL_OK)
         ffl_device_stage_free(out);
     return status;
@@ -92,12 +92,14 @@ ffl_status ffl_device_stage_wake(const ffl_device_stage *device)
     return status;
 }
 
-ffl_status ffl_device_stage_cool(const ffl_device_stage *device, const void *x, size_t x_bytes, const void *y,
-                                 size_t y_bytes)
+ffl_status ffl_device_stage_cool(const ffl_device_stage *device)
 {
-    if (!device->sweep)
-        return FFL_OK;
-    FFL_TRY(ffl_device_fill_on(device->stream, device->sweep, 1, device->sweep_bytes));
+    return device->sweep ? ffl_device_fill_on(device->stream, device->sweep, 1, device->sweep_bytes) : FFL_OK;
+}
+
+ffl_status ffl_device_stage_touch(const ffl_device_stage *device, const void *x, size_t x_bytes,
+                                  const void *y, size_t y_bytes)
+{
     FFL_TRY(ffl_device_copy_on(device->stream, device->touched, x, x_bytes));
     return ffl_device_copy_on(device->stream, device->touched, y, y_bytes);
 }

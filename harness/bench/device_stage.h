@@ -31,8 +31,8 @@ struct ffl_device_stage {
  */
 bool ffl_device_timing(const char **why);
 
-/* For stage->made, once inputs and outputs are there. */
-ffl_status ffl_device_stage_new(const ffl_stage *stage, ffl_device_stage *out);
+/* For the group, once the stage has its inputs and outputs. */
+ffl_status ffl_device_stage_new(const ffl_stage *stage, const ffl_group *group, ffl_device_stage *out);
 
 /* The rings in a storage type, made when first asked for. */
 ffl_status ffl_device_stage_ring(ffl_device_stage *device, const ffl_stage *stage, ffl_type storage,
@@ -41,9 +41,12 @@ ffl_status ffl_device_stage_ring(ffl_device_stage *device, const ffl_stage *stag
 /* Fills for a third of a second: clocks that fell while the host was busy are up again. */
 ffl_status ffl_device_stage_wake(const ffl_device_stage *device);
 
-/* Enqueues what makes weights cold and `bytes` of x and y warm; nothing in a hot group. */
-ffl_status ffl_device_stage_cool(const ffl_device_stage *device, const void *x, size_t x_bytes, const void *y,
-                                 size_t y_bytes);
+/* Enqueues what makes all of a call cold; nothing in a hot group. */
+ffl_status ffl_device_stage_cool(const ffl_device_stage *device);
+
+/* Enqueues what makes `bytes` of x and y warm again. Not for hot groups. */
+ffl_status ffl_device_stage_touch(const ffl_device_stage *device, const void *x, size_t x_bytes,
+                                  const void *y, size_t y_bytes);
 
 void ffl_device_stage_free(ffl_device_stage *device);
 

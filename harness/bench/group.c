@@ -166,7 +166,7 @@ static ffl_status set_device(session *s, ffl_device_stage *device)
 {
     if (s->group.place == FFL_HOST)
         return FFL_OK;
-    FFL_TRY(ffl_device_stage_new(&stage, device));
+    FFL_TRY(ffl_device_stage_new(&stage, &s->group, device));
     stage.device = device;
     return ffl_device_stage_wake(device);
 }

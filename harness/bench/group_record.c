@@ -5,11 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *cache_name(const ffl_group *group)
-{
-    return group->cold ? "weights-cold" : "hot";
-}
-
 static size_t depth_of(const ffl_layer *tree)
 {
     return tree->levels - 1;
@@ -20,7 +15,7 @@ static void group_name(const ffl_group *g, char *out, size_t size)
     const ffl_layer *tree = &g->tree;
     snprintf(out, size, "%zux%zu/width:%zu:%zu/%s/batch:%zu/%s/%s/%s/threads:%d/seed:%llu%s%s", tree->trees,
              depth_of(tree), tree->width_in, tree->width_out, ffl_activation_names[tree->activation],
-             g->batch, g->routing, cache_name(g), ffl_type_name(g->clazz), g->threads,
+             g->batch, g->routing, ffl_cache_state_names[g->cache], ffl_type_name(g->clazz), g->threads,
              (unsigned long long)g->seed, g->place == FFL_CUDA ? "/cuda" : "", g->full ? "/full" : "");
 }
 
@@ -56,7 +51,7 @@ static void fill_case(const ffl_group *g, const ffl_layer *shape, ffl_record *ou
     out->width_out = (int64_t)shape->width_out;
     snprintf(out->activation, sizeof out->activation, "%s", ffl_activation_names[shape->activation]);
     snprintf(out->routing, sizeof out->routing, "%s", g->routing);
-    snprintf(out->cache, sizeof out->cache, "%s", cache_name(g));
+    snprintf(out->cache, sizeof out->cache, "%s", ffl_cache_state_names[g->cache]);
     snprintf(out->cpus, sizeof out->cpus, "%s", g->cpus);
     out->batch = (int64_t)g->batch;
     out->threads = g->threads;
@@ -80,6 +75,6 @@ void ffl_group_record(const ffl_group *g, const ffl_group_row *row, ffl_record *
              "./fflab bench -v %s --tree %zux%zu%s --width %zu --width-out %zu --activation %s --batch %zu "
              "--routing %s --cache %s --threads %d --seed %llu%s",
              row->variant->name, tree->trees, depth_of(tree), neurons, tree->width_in, tree->width_out,
-             ffl_activation_names[tree->activation], g->batch, g->routing, cache_name(g), g->threads,
-             (unsigned long long)g->seed, g->words);
+             ffl_activation_names[tree->activation], g->batch, g->routing, ffl_cache_state_names[g->cache],
+             g->threads, (unsigned long long)g->seed, g->words);
 }

@@ -14,11 +14,11 @@ typedef struct axes {
     ffl_shape_list shapes;
     ffl_size_list batches, threads;
     ffl_word_list routings;
-    bool states[2]; /* hot, cold */
+    bool states[FFL_CACHE_STATES];
     bool classes[FFL_TYPE_COUNT];
 } axes;
 
-static const char *const cache_names[] = {"hot", "weights-cold"};
+const char *const ffl_cache_state_names[FFL_CACHE_STATES] = {"hot", "weights-cold", "all-cold"};
 
 static ffl_status read_caches(const ffl_options *options, axes *out)
 {
@@ -26,10 +26,11 @@ static ffl_status read_caches(const ffl_options *options, axes *out)
     FFL_TRY(ffl_option_words(options, FFL_OPT_CACHE, "hot", &words));
     for (size_t i = 0; i < words.count; i++) {
         size_t state = 0;
-        while (state < 2 && strcmp(words.value[i], cache_names[state]) != 0)
+        while (state < FFL_CACHE_STATES && strcmp(words.value[i], ffl_cache_state_names[state]) != 0)
             state++;
-        if (state == 2)
-            return ffl_fail(FFL_BAD_INPUT, "--cache %s: expected hot or weights-cold", words.value[i]);
+        if (state == FFL_CACHE_STATES)
+            return ffl_fail(FFL_BAD_INPUT, "--cache %s: expected hot, weights-cold or all-cold",
+                            words.value[i]);
         out->states[state] = true;
     }
     return FFL_OK;
@@ -169,12 +170,12 @@ static ffl_status read_head(const ffl_options *options, const ffl_flags *flags, 
 static ffl_status add_groups(const ffl_options *options, const ffl_flags *flags, const axes *a,
                              ffl_group head, ffl_group_list *out)
 {
-    const size_t inner = a->batches.count * a->threads.count * FFL_TYPE_COUNT * 2 * PLACES;
+    const size_t inner = a->batches.count * a->threads.count * FFL_TYPE_COUNT * FFL_CACHE_STATES * PLACES;
     for (size_t i = 0; i < a->shapes.count * a->routings.count * inner; i++) {
         size_t rest = i;
         ffl_group group = head;
-        group.cold = rest % 2;
-        rest /= 2;
+        group.cache = (ffl_cache_state)(rest % FFL_CACHE_STATES);
+        rest /= FFL_CACHE_STATES;
         const size_t thread = rest % a->threads.count;
         rest /= a->threads.count;
         group.batch = a->batches.value[rest % a->batches.count];
@@ -192,7 +193,7 @@ static ffl_status add_groups(const ffl_options *options, const ffl_flags *flags,
         group.tree = shapes->tree;
         if (group.threads == 1 && !*group.cpus)
             ffl_pin_first(group.cpus, sizeof group.cpus);
-        if (a->states[group.cold] && a->classes[group.clazz])
+        if (a->states[group.cache] && a->classes[group.clazz])
             FFL_TRY(add_group(out, &group, options, flags, shapes));
     }
     return FFL_OK;

@@ -12,6 +12,16 @@
 #include "reports/record.h"
 #include <jansson.h>
 
+/* What the caches hold when a timed call begins (README.md). */
+typedef enum ffl_cache_state {
+    FFL_HOT,
+    FFL_WEIGHTS_COLD, /* no weights; x and y */
+    FFL_ALL_COLD,     /* nothing of the call */
+    FFL_CACHE_STATES
+} ffl_cache_state;
+
+extern const char *const ffl_cache_state_names[FFL_CACHE_STATES];
+
 typedef struct ffl_group_row {
     const ffl_variant *variant;
     ffl_layer shape; /* the tree, or a dense layer over the same weights */
@@ -22,7 +32,7 @@ typedef struct ffl_group {
     ffl_layer tree;
     size_t batch;
     char routing[272];
-    bool cold; /* weights-cold; otherwise hot */
+    ffl_cache_state cache;
     ffl_type clazz;
     ffl_place place; /* host and device rows are never timed against each other */
     int threads;

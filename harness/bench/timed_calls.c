@@ -69,7 +69,7 @@ static double between_samples(const ffl_timed *row)
 {
     if (row->group->place == FFL_CUDA)
         return device_turn + row->stage->device->sweep_seconds;
-    return row->group->cold ? row->stage->eviction.seconds : 0;
+    return row->group->cache != FFL_HOT ? row->stage->eviction.seconds : 0;
 }
 
 /* Calls at the end whose outputs are judged where they lie: a power of two, so that few judges serve all rows
@@ -238,7 +238,7 @@ static bool warm_up(ffl_timed *row, double seconds)
             return false;
         }
         row->warm_position = (row->warm_position + row->tokens) % row->ring.x_rows;
-    } while (!row->group->cold && ffl_clock_ns() < until);
+    } while (row->group->cache == FFL_HOT && ffl_clock_ns() < until);
     return true;
 }
 
@@ -283,8 +283,9 @@ static double call_on_host(ffl_timed *row)
     float *y = row->stage->y + row->position % row->ring.y_rows * l->width_out;
     const bool drawn =
         ffl_sample_begin(&row->sample, row->timed, row->stage->x, row->ring.x_rows, x, y, row->tokens);
-    if (row->group->cold) {
+    if (row->group->cache != FFL_HOT)
         ffl_eviction_sweep(&row->stage->eviction);
+    if (row->group->cache == FFL_WEIGHTS_COLD) {
         ffl_touch(x, row->tokens * l->width_in * sizeof *x);
         ffl_touch(y, row->tokens * l->width_out * sizeof *y);
     }
@@ -305,7 +306,7 @@ static double call_on_device(ffl_timed *row)
 static double call(void *user)
 {
     ffl_timed *row = user;
-    if (row->group->cold && ffl_interrupted())
+    if (row->group->cache != FFL_HOT && ffl_interrupted())
         return -1;
     const double took = row->group->place == FFL_CUDA ? call_on_device(row) : call_on_host(row);
     if (took < 0) {
