@@ -6,8 +6,7 @@
  * Tokens come in tiles of TILE, for which each row of w_in is fetched once.
  */
 #include "cuda/columns.cuh"
-#include "cuda/path.cuh"
-#include "kernels/memory.h"
+#include "cuda/walk.cuh"
 
 static constexpr unsigned THREADS = 256, WARPS = THREADS / 32, TILE = 8, UNITS = 4;
 static constexpr unsigned TREES = 32;         /* whose paths lie in shared memory together */
@@ -107,12 +106,6 @@ __global__ static void __launch_bounds__(THREADS) choose(ffl_tree<T> l, const fl
 
 /* ---- The variant ---- */
 
-template <typename T>
-struct state {
-    ffl_packed packed;
-    ffl_tree<T> tree;
-};
-
 static bool supports(const ffl_layer *shape, size_t tokens, const char **why)
 {
     if (tokens <= TOKENS_MAX)
@@ -124,28 +117,11 @@ static bool supports(const ffl_layer *shape, size_t tokens, const char **why)
 template <typename T>
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
 {
+    ffl_walk<T> *s;
     (void)machine;
-    state<T> *s = (state<T> *)ffl_alloc(sizeof *s);
-    if (!s)
-        return FFL_NO_MEMORY;
-    const ffl_status status =
-        ffl_packed_new(layer, sizeof(T) == 2 ? FFL_BF16 : FFL_F32, &s->packed, &plan->packed_bytes);
-    if (status != FFL_OK) {
-        ffl_free(s);
-        return status;
-    }
-    s->tree = ffl_tree_of<T>(layer, &s->packed);
+    FFL_TRY((ffl_walk_new<T>(layer, plan, &s)));
     plan->scratch_bytes = plan->max_tokens * layer->neurons * sizeof(float);
-    plan->state = s;
     return FFL_OK;
-}
-
-template <typename T>
-static void release(ffl_plan *plan)
-{
-    state<T> *s = (state<T> *)plan->state;
-    ffl_packed_free(&s->packed);
-    ffl_free(s);
 }
 
 template <typename T, unsigned CHUNKS, bool FULL>
@@ -184,44 +160,16 @@ template <typename T>
 static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
                       size_t ldy, size_t tokens)
 {
-    const state<T> *s = (const state<T> *)plan->state;
+    const ffl_walk<T> *s = (const ffl_walk<T> *)plan->state;
     return run_tokens<T>(s->tree, (float *)exec->scratch, (const T *)x, ldx, (T *)y, ldy, tokens,
                          ffl_cuda_stream(exec->stream));
 }
 
-template <typename T>
-static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
-                        int32_t *nodes, float *logits)
-{
-    const state<T> *s = (const state<T> *)plan->state;
-    return ffl_path_find<T>(&s->tree, (const T *)x, ldx, tokens, nodes, logits,
-                            ffl_cuda_stream(exec->stream));
-}
+#define ALLROWS(type, name_, summary_)                                                                       \
+    FFL_WALK_VARIANT(type, FFL_SIMD, supports, prepare<type>, run<type>, name_, "this lab", summary_)
 
 FFL_VARIANTS(fff_allrows_cuda) = {
-    {.name = "fff_allrows_cuda",
-     .summary = "all logits first, then a walk that only reads them",
-     .source = "this lab",
-     .operation = FFL_FFF,
-     .place = FFL_CUDA,
-     .family = FFL_SIMD,
-     .contract = FFL_CONTRACT_F32_ROWS,
-     .supports = supports,
-     .prepare = prepare<float>,
-     .run = run<float>,
-     .release = release<float>,
-     .trace = trace<float>},
-    {.name = "fff_allrows_bf16_cuda",
-     .summary = "all logits first, then a walk that only reads them, bf16",
-     .source = "this lab",
-     .operation = FFL_FFF,
-     .place = FFL_CUDA,
-     .family = FFL_SIMD,
-     .contract = FFL_CONTRACT_BF16_WALK,
-     .supports = supports,
-     .prepare = prepare<uint16_t>,
-     .run = run<uint16_t>,
-     .release = release<uint16_t>,
-     .trace = trace<uint16_t>},
+    ALLROWS(float, "fff_allrows_cuda", "all logits first, then a walk that only reads them"),
+    ALLROWS(uint16_t, "fff_allrows_bf16_cuda", "all logits first, then a walk that only reads them, bf16"),
     {},
 };

@@ -5,8 +5,7 @@
  *
  * Tokens come in portions, so that the gathered rows stay within GATHERED_BYTES.
  */
-#include "cuda/path.cuh"
-#include "kernels/memory.h"
+#include "cuda/walk.cuh"
 
 static constexpr unsigned THREADS = 256;
 static constexpr size_t BLOCKS_MAX = 1 << 20, GATHERED_BYTES = (size_t)256 << 20;
@@ -85,9 +84,7 @@ __global__ static void __launch_bounds__(THREADS)
 /* ---- The variant ---- */
 
 template <typename T>
-struct state {
-    ffl_packed packed;
-    ffl_tree<T> tree;
+struct state : ffl_walk<T> {
     size_t tokens; /* of a portion */
 };
 
@@ -124,33 +121,16 @@ static size_t lay_out(const ffl_tree<T> *l, size_t tokens, void *scratch, portio
 template <typename T>
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
 {
-    (void)machine;
-    state<T> *s = (state<T> *)ffl_alloc(sizeof *s);
-    if (!s)
-        return FFL_NO_MEMORY;
-    const ffl_status status =
-        ffl_packed_new(layer, sizeof(T) == 2 ? FFL_BF16 : FFL_F32, &s->packed, &plan->packed_bytes);
-    if (status != FFL_OK) {
-        ffl_free(s);
-        return status;
-    }
-    s->tree = ffl_tree_of<T>(layer, &s->packed);
+    state<T> *s;
     portion p;
+    (void)machine;
+    FFL_TRY((ffl_walk_new<T>(layer, plan, &s)));
     const size_t one = lay_out(&s->tree, 1, NULL, &p);
     s->tokens = one < GATHERED_BYTES ? GATHERED_BYTES / one : 1;
     if (s->tokens > plan->max_tokens)
         s->tokens = plan->max_tokens;
     plan->scratch_bytes = lay_out(&s->tree, s->tokens, NULL, &p);
-    plan->state = s;
     return FFL_OK;
-}
-
-template <typename T>
-static void release(ffl_plan *plan)
-{
-    state<T> *s = (state<T> *)plan->state;
-    ffl_packed_free(&s->packed);
-    ffl_free(s);
 }
 
 static unsigned blocks_for(size_t threads)
@@ -191,39 +171,13 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
     return FFL_OK;
 }
 
-template <typename T>
-static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
-                        int32_t *nodes, float *logits)
-{
-    const state<T> *s = (const state<T> *)plan->state;
-    return ffl_path_find<T>(&s->tree, (const T *)x, ldx, tokens, nodes, logits,
-                            ffl_cuda_stream(exec->stream));
-}
+#define BMM(type, name_, summary_)                                                                           \
+    FFL_WALK_VARIANT(type, FFL_BLAS3, ffl_tree_supports, prepare<type>, run<type>, name_,                    \
+                     "arXiv:2311.10770, its PyTorch form", summary_)
 
 FFL_VARIANTS(fff_bmm_cuda) = {
-    {.name = "fff_bmm_cuda",
-     .summary = "level by level: gathered rows, batched products, as array libraries write it",
-     .source = "arXiv:2311.10770, its PyTorch form",
-     .operation = FFL_FFF,
-     .place = FFL_CUDA,
-     .family = FFL_BLAS3,
-     .contract = FFL_CONTRACT_F32_ROWS,
-     .supports = ffl_tree_supports,
-     .prepare = prepare<float>,
-     .run = run<float>,
-     .release = release<float>,
-     .trace = trace<float>},
-    {.name = "fff_bmm_bf16_cuda",
-     .summary = "level by level: gathered rows, batched products, bf16",
-     .source = "arXiv:2311.10770, its PyTorch form",
-     .operation = FFL_FFF,
-     .place = FFL_CUDA,
-     .family = FFL_BLAS3,
-     .contract = FFL_CONTRACT_BF16_WALK,
-     .supports = ffl_tree_supports,
-     .prepare = prepare<uint16_t>,
-     .run = run<uint16_t>,
-     .release = release<uint16_t>,
-     .trace = trace<uint16_t>},
+    BMM(float, "fff_bmm_cuda",
+        "level by level: gathered rows, batched products, as array libraries write it"),
+    BMM(uint16_t, "fff_bmm_bf16_cuda", "level by level: gathered rows, batched products, bf16"),
     {},
 };

@@ -10,31 +10,11 @@
  * Several trees descend together, each as many levels as there are warps for.
  */
 #include "cuda/columns.cuh"
-#include "cuda/path.cuh"
-#include "kernels/memory.h"
+#include "cuda/walk.cuh"
+#include "cuda/walk_plan.h"
 
-static constexpr unsigned THREADS_MAX = 480, UNITS = 4, LEVELS_PER_STEP_MAX = 6;
+static constexpr unsigned UNITS = 4;
 static constexpr size_t LAUNCH_TOKENS = (size_t)1 << 24;
-
-/* How a token's work is divided; made once, of the shape alone, so that batches do not change the bits. */
-typedef struct division {
-    unsigned blocks;          /* of a token: 1, or a cluster */
-    unsigned warps;           /* of a block */
-    unsigned trees;           /* that descend together */
-    unsigned levels_per_step; /* 2^levels_per_step - 1 nodes of each of those trees */
-    bool aligned_x;
-} division;
-
-/* Shared memory of a block, in 4-byte words. */
-static inline size_t logit_words(const division *d)
-{
-    return (size_t)d->trees * ((1u << d->levels_per_step) - 1);
-}
-
-static inline size_t shared_bytes(const division *d)
-{
-    return 4 * (2 * logit_words(d) + 2 * (size_t)d->trees * d->levels_per_step + d->trees);
-}
 
 struct token_state {
     float *logits;   /* [2][trees][2^levels_per_step - 1], every other step */
@@ -47,7 +27,7 @@ struct token_state {
 };
 
 /* A barrier of all threads of the token. */
-__device__ static inline void meet(const division &d)
+__device__ static inline void meet(const ffl_speculation &d)
 {
     if (d.blocks > 1)
         ffl_cluster_sync();
@@ -65,7 +45,7 @@ __device__ static inline unsigned row_of(const ffl_tree<T> &l, const token_state
 }
 
 /* To all blocks of the token. */
-__device__ static inline void tell(const division &d, float *logit, float z)
+__device__ static inline void tell(const ffl_speculation &d, float *logit, float z)
 {
     const unsigned lane = threadIdx.x % 32;
     if (d.blocks == 1 && lane == 0)
@@ -76,7 +56,7 @@ __device__ static inline void tell(const division &d, float *logit, float z)
 
 /* Each tree descends `levels` levels by the signs of its logits; its rows and logits are then on the path. */
 template <typename T>
-__device__ static inline void descend(const ffl_tree<T> &l, const division &d, const token_state &s,
+__device__ static inline void descend(const ffl_tree<T> &l, const ffl_speculation &d, const token_state &s,
                                       const float *logits, unsigned levels)
 {
     const unsigned lane = threadIdx.x % 32, below = (1u << levels) - 1;
@@ -113,10 +93,10 @@ static constexpr unsigned ROWS = CHUNKS *ffl_per_chunk<T> > 24 ? 2 : 4;
 
 /* One group of trees from root to leaves, `pending` rows of the group before still to be added. */
 template <typename T, unsigned CHUNKS, bool FULL>
-__device__ static inline void walk_group(const ffl_tree<T> &l, const division &d, token_state &s, const T *x,
-                                         const float (&own_x)[CHUNKS ? CHUNKS : 1][ffl_per_chunk<T>],
-                                         unsigned column, unsigned apart, unsigned &pending,
-                                         float2 (&out)[UNITS])
+__device__ static inline void
+walk_group(const ffl_tree<T> &l, const ffl_speculation &d, token_state &s, const T *x,
+           const float (&own_x)[CHUNKS ? CHUNKS : 1][ffl_per_chunk<T>], unsigned column, unsigned apart,
+           unsigned &pending, float2 (&out)[UNITS])
 {
     const unsigned rank = d.blocks > 1 ? ffl_cluster_rank() : 0;
     const unsigned warp = rank * d.warps + threadIdx.x / 32, warps = d.blocks * d.warps;
@@ -162,8 +142,8 @@ __device__ static inline void walk_group(const ffl_tree<T> &l, const division &d
 /* blockIdx.x: token and rank; blockIdx.y: which of the column slices, when one pass does not hold them all.
  */
 template <typename T, unsigned CHUNKS, bool FULL>
-__global__ static void __launch_bounds__(THREADS_MAX, 1)
-    speculate(ffl_tree<T> l, division d, const T *x, size_t ldx, T *y, size_t ldy)
+__global__ static void __launch_bounds__(FFL_SPECULATION_THREADS_MAX, 1)
+    speculate(ffl_tree<T> l, ffl_speculation d, const T *x, size_t ldx, T *y, size_t ldy)
 {
     FFL_SHARED(float, shared);
     token_state s = {};
@@ -201,75 +181,32 @@ __global__ static void __launch_bounds__(THREADS_MAX, 1)
 /* ---- The variants ---- */
 
 template <typename T>
-struct state {
-    ffl_packed packed;
-    ffl_tree<T> tree;
-    division d;
+struct state : ffl_walk<T> {
+    ffl_speculation d;
 };
-
-/*
- * As many levels a step as `blocks` of `warps` have a warp for, in steps of nearly equal depth. A cluster no
- * larger than that needs, and none where it would take several steps of one or two levels: its barrier costs
- * more than those save.
- */
-static division divide(const ffl_layer *l, unsigned blocks, unsigned warps)
-{
-    const size_t most = (size_t)blocks * warps, groups = (l->trees + most - 1) / most;
-    const unsigned levels = (unsigned)l->levels;
-    division d = {};
-    d.blocks = blocks;
-    d.warps = warps;
-    d.trees = (unsigned)((l->trees + groups - 1) / groups);
-    d.levels_per_step = 1;
-    while (d.levels_per_step < LEVELS_PER_STEP_MAX && d.levels_per_step < levels &&
-           d.trees * ((2u << d.levels_per_step) - 1) <= most)
-        d.levels_per_step++;
-    const unsigned steps = (levels + d.levels_per_step - 1) / d.levels_per_step;
-    d.levels_per_step = (levels + steps - 1) / steps;
-    if (blocks > 1 && d.levels_per_step < 3 && steps > 1)
-        return divide(l, 1, warps);
-    return blocks > 1 && 2 * logit_words(&d) <= most ? divide(l, blocks / 2, warps) : d;
-}
 
 template <typename T, unsigned BLOCKS, unsigned WARPS>
 static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan)
 {
+    state<T> *s;
     (void)machine;
-    state<T> *s = (state<T> *)ffl_alloc(sizeof *s);
-    if (!s)
-        return FFL_NO_MEMORY;
-    const ffl_status status =
-        ffl_packed_new(layer, sizeof(T) == 2 ? FFL_BF16 : FFL_F32, &s->packed, &plan->packed_bytes);
-    if (status != FFL_OK) {
-        ffl_free(s);
-        return status;
-    }
-    s->tree = ffl_tree_of<T>(layer, &s->packed);
-    s->d = divide(layer, BLOCKS, WARPS);
-    plan->state = s;
+    FFL_TRY((ffl_walk_new<T>(layer, plan, &s)));
+    s->d = ffl_speculation_of(layer->trees, (unsigned)layer->levels, BLOCKS, WARPS);
     return FFL_OK;
 }
 
-template <typename T>
-static void release(ffl_plan *plan)
-{
-    state<T> *s = (state<T> *)plan->state;
-    ffl_packed_free(&s->packed);
-    ffl_free(s);
-}
-
 template <typename T, unsigned CHUNKS, bool FULL>
-static ffl_status launch(const ffl_tree<T> &tree, const division &d, const T *x, size_t ldx, T *y, size_t ldy,
-                         size_t tokens, cudaStream_t stream)
+static ffl_status launch(const ffl_tree<T> &tree, const ffl_speculation &d, const T *x, size_t ldx, T *y,
+                         size_t ldy, size_t tokens, cudaStream_t stream)
 {
     const size_t across = (size_t)d.blocks * d.warps * 32 * 2 * UNITS;
     const dim3 grid((unsigned)tokens * d.blocks, (unsigned)((tree.width_out + across - 1) / across));
     if (d.blocks > 1)
-        FFL_LAUNCH_CLUSTER((speculate<T, CHUNKS, FULL>), d.blocks, grid, d.warps * 32, shared_bytes(&d),
-                           stream, tree, d, x, ldx, y, ldy);
+        FFL_LAUNCH_CLUSTER((speculate<T, CHUNKS, FULL>), d.blocks, grid, d.warps * 32,
+                           ffl_speculation_shared_bytes(&d), stream, tree, d, x, ldx, y, ldy);
     else
-        FFL_LAUNCH((speculate<T, CHUNKS, FULL>), grid, d.warps * 32, shared_bytes(&d), stream, tree, d, x,
-                   ldx, y, ldy);
+        FFL_LAUNCH((speculate<T, CHUNKS, FULL>), grid, d.warps * 32, ffl_speculation_shared_bytes(&d), stream,
+                   tree, d, x, ldx, y, ldy);
     FFL_CUDA_TRY(cudaGetLastError());
     return FFL_OK;
 }
@@ -285,7 +222,7 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
     const bool full = s->tree.stride_in == (size_t)COMMON * 32 * PER;
     const T *x = (const T *)x_;
     T *y = (T *)y_;
-    division d = s->d;
+    ffl_speculation d = s->d;
     d.aligned_x = ffl_rows_aligned(x, ldx);
     for (size_t first = 0; first < tokens; first += LAUNCH_TOKENS) {
         const size_t count = tokens - first < LAUNCH_TOKENS ? tokens - first : LAUNCH_TOKENS;
@@ -301,39 +238,26 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
     return FFL_OK;
 }
 
-template <typename T>
-static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
-                        int32_t *nodes, float *logits)
-{
-    const state<T> *s = (const state<T> *)plan->state;
-    return ffl_path_find<T>(&s->tree, (const T *)x, ldx, tokens, nodes, logits,
-                            ffl_cuda_stream(exec->stream));
-}
-
-#define SPECULATIVE(name_, type, contract_, blocks, warps, summary_)                                         \
-    {                                                                                                        \
-        .name = name_, .summary = summary_, .source = "this lab", .operation = FFL_FFF, .place = FFL_CUDA,   \
-        .family = FFL_SIMD, .contract = contract_, .supports = ffl_tree_supports,                            \
-        .prepare = prepare<type, blocks, warps>, .run = run<type>, .release = release<type>,                 \
-        .trace = trace<type>                                                                                 \
-    }
+#define SPECULATIVE(name_, type, blocks, warps, summary_)                                                    \
+    FFL_WALK_VARIANT(type, FFL_SIMD, ffl_tree_supports, (prepare<type, blocks, warps>), run<type>, name_,    \
+                     "this lab", summary_)
 
 FFL_VARIANTS(fff_speculative_cuda) = {
-    SPECULATIVE("fff_speculative2_cuda", float, FFL_CONTRACT_F32_ROWS, 1, 3,
+    SPECULATIVE("fff_speculative2_cuda", float, 1, 3,
                 "a block per token evaluates 2 levels of a tree at once"),
-    SPECULATIVE("fff_speculative3_cuda", float, FFL_CONTRACT_F32_ROWS, 1, 7,
+    SPECULATIVE("fff_speculative3_cuda", float, 1, 7,
                 "a block per token evaluates 3 levels of a tree at once"),
-    SPECULATIVE("fff_speculative4_cuda", float, FFL_CONTRACT_F32_ROWS, 1, 15,
+    SPECULATIVE("fff_speculative4_cuda", float, 1, 15,
                 "a block per token evaluates 4 levels of a tree at once"),
-    SPECULATIVE("fff_speculative6_cuda", float, FFL_CONTRACT_F32_ROWS, 8, 8,
+    SPECULATIVE("fff_speculative6_cuda", float, 8, 8,
                 "a cluster of 8 blocks per token evaluates 6 levels of a tree at once"),
-    SPECULATIVE("fff_speculative2_bf16_cuda", uint16_t, FFL_CONTRACT_BF16_WALK, 1, 3,
+    SPECULATIVE("fff_speculative2_bf16_cuda", uint16_t, 1, 3,
                 "a block per token evaluates 2 levels of a tree at once, bf16"),
-    SPECULATIVE("fff_speculative3_bf16_cuda", uint16_t, FFL_CONTRACT_BF16_WALK, 1, 7,
+    SPECULATIVE("fff_speculative3_bf16_cuda", uint16_t, 1, 7,
                 "a block per token evaluates 3 levels of a tree at once, bf16"),
-    SPECULATIVE("fff_speculative4_bf16_cuda", uint16_t, FFL_CONTRACT_BF16_WALK, 1, 15,
+    SPECULATIVE("fff_speculative4_bf16_cuda", uint16_t, 1, 15,
                 "a block per token evaluates 4 levels of a tree at once, bf16"),
-    SPECULATIVE("fff_speculative6_bf16_cuda", uint16_t, FFL_CONTRACT_BF16_WALK, 8, 8,
+    SPECULATIVE("fff_speculative6_bf16_cuda", uint16_t, 8, 8,
                 "a cluster of 8 blocks per token evaluates 6 levels of a tree at once, bf16"),
     {},
 };

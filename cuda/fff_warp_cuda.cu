@@ -8,19 +8,12 @@
  * One token a warp is enough: 16 to 32 warps a multiprocessor ask for more bytes at once than the L2 cache
  * delivers in the latency of one row. Latency binds up to some 300 tokens, from there on L2's bandwidth.
  */
-#include "cuda/path.cuh"
-#include "kernels/memory.h"
+#include "cuda/walk.cuh"
+#include "cuda/walk_plan.h"
 
-static constexpr unsigned THREADS = 256, WARPS = THREADS / 32, BLOCKS_PER_TOKEN_MAX = 8;
+static constexpr unsigned WARPS = FFL_WALK_BLOCK_WARPS, THREADS = WARPS * 32;
 static constexpr size_t L1_BYTES = 160 << 10; /* of 256 KB, for the upper rows of both matrices */
 static constexpr size_t LAUNCH_TOKENS = (size_t)1 << 26;
-
-typedef struct share {
-    unsigned warps;            /* of one token, over all its blocks: a power of two */
-    unsigned blocks;           /* of one token: a cluster */
-    unsigned kept_levels;      /* whose rows should stay in L1 */
-    bool aligned_x, aligned_y; /* 16 bytes at a time */
-} share;
 
 /* ---- One walk ---- */
 
@@ -82,7 +75,7 @@ static constexpr unsigned blocks_per_processor = CHUNKS *ffl_per_chunk<T> > 24 ?
 
 template <typename T, unsigned CHUNKS, bool FULL>
 __global__ static void __launch_bounds__(THREADS, blocks_per_processor<T, CHUNKS>)
-    walk_one(ffl_tree<T> l, share s, const T *x, size_t ldx, T *y, size_t ldy, size_t tokens)
+    walk_one(ffl_tree<T> l, ffl_warp_share s, const T *x, size_t ldx, T *y, size_t ldy, size_t tokens)
 {
     constexpr unsigned PER = ffl_per_chunk<T>;
     const size_t token = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
@@ -107,8 +100,8 @@ __global__ static void __launch_bounds__(THREADS, blocks_per_processor<T, CHUNKS
  * the rows of all its blocks. Sums: [warps][stride].
  */
 template <typename T>
-__device__ static void add_warps(float *sums, unsigned stride, unsigned width, const share &s, bool valid,
-                                 T *y)
+__device__ static void add_warps(float *sums, unsigned stride, unsigned width, const ffl_warp_share &s,
+                                 bool valid, T *y)
 {
     const unsigned local = s.warps < WARPS ? s.warps : WARPS, group = threadIdx.x / (32 * local);
     const unsigned rank = s.blocks > 1 ? ffl_cluster_rank() : 0, threads = 32 * local;
@@ -137,7 +130,7 @@ __device__ static void add_warps(float *sums, unsigned stride, unsigned width, c
 
 template <typename T, unsigned CHUNKS, bool FULL>
 __global__ static void __launch_bounds__(THREADS, 2)
-    walk_many(ffl_tree<T> l, share s, const T *x, size_t ldx, T *y, size_t ldy, size_t tokens)
+    walk_many(ffl_tree<T> l, ffl_warp_share s, const T *x, size_t ldx, T *y, size_t ldy, size_t tokens)
 {
     constexpr unsigned PER = ffl_per_chunk<T>, STRIDE = CHUNKS * 32 * PER;
     FFL_SHARED(float, sums);
@@ -168,10 +161,8 @@ __global__ static void __launch_bounds__(THREADS, 2)
 /* ---- The variant ---- */
 
 template <typename T>
-struct state {
-    ffl_packed packed;
-    ffl_tree<T> tree;
-    share s;
+struct state : ffl_walk<T> {
+    ffl_warp_share s;
     unsigned chunks; /* a lane's, of the longer row; above CHUNKS_MAX: path.cuh */
     bool full;       /* all lanes own as many, of both rows */
     unsigned processors;
@@ -179,24 +170,6 @@ struct state {
 
 template <typename T>
 static constexpr unsigned CHUNKS_MAX = 32 / ffl_per_chunk<T>; /* rows up to 1024 */
-
-static unsigned power_of_two(size_t least, unsigned most)
-{
-    unsigned n = 1;
-    while (n < least && n < most)
-        n *= 2;
-    return n;
-}
-
-static share share_out(const ffl_layer *l, size_t row_bytes)
-{
-    share s = {};
-    s.warps = power_of_two(l->trees, WARPS * BLOCKS_PER_TOKEN_MAX);
-    s.blocks = s.warps > WARPS ? s.warps / WARPS : 1;
-    while (s.kept_levels < l->levels && l->trees * (((size_t)2 << s.kept_levels) - 1) * row_bytes <= L1_BYTES)
-        s.kept_levels++;
-    return s;
-}
 
 static unsigned chunks_of(size_t stride, unsigned per)
 {
@@ -209,57 +182,30 @@ static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ff
     (void)machine;
     cudaDeviceProp device;
     int index;
+    state<T> *s;
     FFL_CUDA_TRY(cudaGetDevice(&index));
     FFL_CUDA_TRY(cudaGetDeviceProperties(&device, index));
-    state<T> *s = (state<T> *)ffl_alloc(sizeof *s);
-    if (!s)
-        return FFL_NO_MEMORY;
+    FFL_TRY((ffl_walk_new<T>(layer, plan, &s)));
     s->processors = (unsigned)device.multiProcessorCount;
-    const ffl_status status =
-        ffl_packed_new(layer, sizeof(T) == 2 ? FFL_BF16 : FFL_F32, &s->packed, &plan->packed_bytes);
-    if (status != FFL_OK) {
-        ffl_free(s);
-        return status;
-    }
     constexpr unsigned PER = ffl_per_chunk<T>;
     const ffl_packed *p = &s->packed;
     const unsigned in = chunks_of(p->stride_in, PER), out = chunks_of(p->stride_out, PER);
-    s->tree = ffl_tree_of<T>(layer, p);
-    s->s = share_out(layer, (p->stride_in + p->stride_out) * sizeof(T));
+    s->s = ffl_warp_share_of(layer->trees, (unsigned)layer->levels,
+                             (p->stride_in + p->stride_out) * sizeof(T), L1_BYTES);
     s->chunks = in > out ? in : out;
     s->full = p->stride_in == p->stride_out && p->stride_in == (size_t)in * 32 * PER;
     if (s->chunks > CHUNKS_MAX<T>)
         plan->scratch_bytes =
             plan->max_tokens * layer->trees * layer->levels * (sizeof(int32_t) + sizeof(float));
-    plan->state = s;
     return FFL_OK;
 }
 
-template <typename T>
-static void release(ffl_plan *plan)
-{
-    state<T> *s = (state<T> *)plan->state;
-    ffl_packed_free(&s->packed);
-    ffl_free(s);
-}
-
-/* A few tokens a block, so that a small batch still meets all multiprocessors. */
-template <typename T>
-static unsigned block_threads(const state<T> *s, size_t tokens)
-{
-    unsigned warps = s->s.warps < WARPS ? s->s.warps : WARPS;
-    while (warps < WARPS && tokens * s->s.warps > (size_t)warps * s->processors)
-        warps *= 2;
-    return 32 * warps;
-}
-
 template <typename T, unsigned CHUNKS, bool FULL>
-static ffl_status launch(const state<T> *state, const share &s, const T *x, size_t ldx, T *y, size_t ldy,
-                         size_t tokens, cudaStream_t stream)
+static ffl_status launch(const state<T> *state, const ffl_warp_share &s, const T *x, size_t ldx, T *y,
+                         size_t ldy, size_t tokens, cudaStream_t stream)
 {
-    const unsigned threads = block_threads(state, tokens), warps = threads / 32;
-    const unsigned per_block = s.warps < warps ? warps / s.warps : 1;
-    const unsigned blocks = (unsigned)((tokens + per_block - 1) / per_block) * s.blocks;
+    const unsigned warps = ffl_warp_share_block(&s, tokens, state->processors), threads = 32 * warps;
+    const unsigned blocks = (unsigned)ffl_warp_share_grid(&s, tokens, warps);
     const size_t shared = sizeof(float) * warps * CHUNKS * 32 * ffl_per_chunk<T>;
     if (state->tree.trees == 1)
         FFL_LAUNCH((walk_one<T, CHUNKS, FULL>), blocks, threads, 0, stream, state->tree, s, x, ldx, y, ldy,
@@ -295,7 +241,7 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
     T *y = (T *)y_;
     if (s->chunks > MOST)
         return run_long(s, exec->scratch, x, ldx, y, ldy, tokens, stream);
-    share how = s->s;
+    ffl_warp_share how = s->s;
     how.aligned_x = ffl_rows_aligned(x, ldx);
     how.aligned_y = ffl_rows_aligned(y, ldy);
     for (size_t first = 0; first < tokens;
@@ -313,39 +259,12 @@ static ffl_status run(const ffl_plan *plan, const ffl_exec *exec, const float *x
     return FFL_OK;
 }
 
-template <typename T>
-static ffl_status trace(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, size_t tokens,
-                        int32_t *nodes, float *logits)
-{
-    const state<T> *s = (const state<T> *)plan->state;
-    return ffl_path_find<T>(&s->tree, (const T *)x, ldx, tokens, nodes, logits,
-                            ffl_cuda_stream(exec->stream));
-}
+#define WARP(type, name_, summary_)                                                                          \
+    FFL_WALK_VARIANT(type, FFL_SIMD, ffl_tree_supports, prepare<type>, run<type>, name_,                     \
+                     "arXiv:2311.10770, FFF inference", summary_)
 
 FFL_VARIANTS(fff_warp_cuda) = {
-    {.name = "fff_warp_cuda",
-     .summary = "a warp per token and tree, x in registers, output rows summed at the end",
-     .source = "arXiv:2311.10770, FFF inference",
-     .operation = FFL_FFF,
-     .place = FFL_CUDA,
-     .family = FFL_SIMD,
-     .contract = FFL_CONTRACT_F32_ROWS,
-     .supports = ffl_tree_supports,
-     .prepare = prepare<float>,
-     .run = run<float>,
-     .release = release<float>,
-     .trace = trace<float>},
-    {.name = "fff_warp_bf16_cuda",
-     .summary = "a warp per token and tree, bf16 weights and rows, f32 sums",
-     .source = "arXiv:2311.10770, FFF inference",
-     .operation = FFL_FFF,
-     .place = FFL_CUDA,
-     .family = FFL_SIMD,
-     .contract = FFL_CONTRACT_BF16_WALK,
-     .supports = ffl_tree_supports,
-     .prepare = prepare<uint16_t>,
-     .run = run<uint16_t>,
-     .release = release<uint16_t>,
-     .trace = trace<uint16_t>},
+    WARP(float, "fff_warp_cuda", "a warp per token and tree, x in registers, output rows summed at the end"),
+    WARP(uint16_t, "fff_warp_bf16_cuda", "a warp per token and tree, bf16 weights and rows, f32 sums"),
     {},
 };
