@@ -30,7 +30,7 @@ static const ffl_row *best_at(const ffl_rows *rows, const ffl_row *race, const l
                               int64_t neurons)
 {
     const ffl_row *best = NULL;
-    for (size_t i = 0; i < rows->count; i++) {
+    for (size_t i = race->alike_first; i < rows->count; i = ffl_rows_after(rows, i)) {
         const ffl_row *c = &rows->value[i];
         const ffl_record *r = &c->record;
         if (!ffl_row_ran(c) || ffl_row_is_fff(c) != fff || r->neurons != neurons || !is_at(c, at) ||
@@ -93,7 +93,7 @@ static void print_level(const ffl_rows *rows, const ffl_row *race, const level *
 static size_t levels_of(const ffl_rows *rows, const ffl_row *race, const char *family, level out[LEVELS_MAX])
 {
     size_t count = 0;
-    for (size_t i = 0; i < rows->count; i++) {
+    for (size_t i = race->alike_first; i < rows->count; i = ffl_rows_after(rows, i)) {
         const ffl_record *r = &rows->value[i].record;
         if (!ffl_row_ran(&rows->value[i]) || strcmp(r->family, family) != 0 ||
             !ffl_same_setting(&rows->value[i], race))

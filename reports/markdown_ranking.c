@@ -23,7 +23,7 @@ static int by_rank(const void *a, const void *b)
 static size_t field_of(const ffl_rows *rows, const ffl_row *race, const ffl_row **out)
 {
     size_t count = 0;
-    for (size_t i = 0; i < rows->count; i++)
+    for (size_t i = race->alike_first; i < rows->count; i = ffl_rows_after(rows, i))
         if (ffl_in_race(rows, &rows->value[i], race))
             out[count++] = &rows->value[i];
     qsort(out, count, sizeof *out, by_rank);

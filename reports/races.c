@@ -27,7 +27,7 @@ static bool names_race(const ffl_rows *rows, const ffl_row *row)
 {
     if (!ffl_row_ran(row))
         return false;
-    for (size_t i = 0; i < rows->count; i++)
+    for (size_t i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i))
         if (is_named_by(row, &rows->value[i]))
             return false;
     return true;
@@ -75,7 +75,7 @@ bool ffl_in_race(const ffl_rows *rows, const ffl_row *row, const ffl_row *race)
 size_t ffl_other_sizes(const ffl_rows *rows, const ffl_row *row, int64_t out[FFL_SIZES_MAX])
 {
     size_t count = 0;
-    for (size_t i = 0; i < rows->count; i++) {
+    for (size_t i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i)) {
         const ffl_row *c = &rows->value[i];
         const int64_t neurons = c->record.neurons;
         if (!ffl_row_ran(c) || ffl_row_is_fff(c) || neurons == row->record.neurons ||

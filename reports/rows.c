@@ -241,6 +241,8 @@ ffl_status ffl_rows_read(const char *const *paths, size_t count, ffl_rows *out)
         status = drop_superseded(out->value, &out->count);
     if (status == FFL_OK)
         status = drop_superseded(out->passes, &out->pass_count);
+    if (status == FFL_OK)
+        status = ffl_rows_chain(out);
     if (status != FFL_OK)
         ffl_rows_free(out);
     return status;

@@ -12,6 +12,9 @@ typedef struct ffl_row {
     size_t file;         /* index into ffl_rows.files */
     size_t line;         /* from 1 */
     const char *machine; /* the same pointer for all rows of a machine; never NULL */
+    /* Rows of one kind and setting (speedup.h) form a chain, in order, so that tables need not look at all
+     * rows for each of their cells: index of its first row, and of the next one. 0: not chained. */
+    size_t alike_first, alike_next;
 } ffl_row;
 
 typedef struct ffl_rows {
@@ -36,6 +39,13 @@ typedef struct ffl_rows {
  */
 ffl_status ffl_rows_read(const char *const *paths, size_t count, ffl_rows *out);
 void ffl_rows_free(ffl_rows *rows);
+
+/* Chains rows->value; done by ffl_rows_read. Rows that are not chained are found, too, only slower. */
+ffl_status ffl_rows_chain(ffl_rows *rows);
+
+/* The row to look at after row `i`: for (i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i))
+ */
+size_t ffl_rows_after(const ffl_rows *rows, size_t i);
 
 /* The machine described by circumstances; `out` gets a line such as the ones in ffl_rows.machines. */
 void ffl_machine_title(const json_t *circumstances, char *out, size_t size);

@@ -126,7 +126,7 @@ bool ffl_is_stand_in(const ffl_rows *rows, const ffl_row *candidate, const ffl_r
 {
     if (is_neighbour(candidate, row))
         return false;
-    for (size_t i = 0; i < rows->count; i++) {
+    for (size_t i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i)) {
         const ffl_row *c = &rows->value[i];
         if (is_neighbour(c, row) && ffl_row_has_time(c) &&
             strcmp(c->record.variant, candidate->record.variant) == 0 &&
@@ -141,7 +141,7 @@ static const ffl_row *fastest(const ffl_rows *rows, const ffl_row *row, const ch
                               int64_t neurons, bool reduced)
 {
     const ffl_row *best = NULL;
-    for (size_t i = 0; i < rows->count; i++) {
+    for (size_t i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i)) {
         const ffl_row *c = &rows->value[i];
         if (ffl_row_is_reduced(c) == reduced && may_divide(c) && !is_dispatcher(c) &&
             fits(c, row, operation, neurons) && is_faster(c, best) && !ffl_is_stand_in(rows, c, row))
@@ -164,7 +164,7 @@ const ffl_row *ffl_fastest_reduced(const ffl_rows *rows, const ffl_row *row, con
 const ffl_row *ffl_same_level(const ffl_rows *rows, const ffl_row *row, int64_t neurons)
 {
     const ffl_row *best = NULL;
-    for (size_t i = 0; i < rows->count; i++) {
+    for (size_t i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i)) {
         const ffl_row *c = &rows->value[i];
         if (!may_divide(c) || !fits(c, row, "ff", neurons) ||
             strcmp(c->record.family, row->record.family) != 0 ||
