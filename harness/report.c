@@ -5,6 +5,7 @@
 #include "reports/csv.h"
 #include "reports/encoder.h"
 #include "reports/gbench_json.h"
+#include "reports/html.h"
 #include "reports/ladder.h"
 #include "reports/markdown.h"
 #include <errno.h>
@@ -48,7 +49,8 @@ static ffl_status write_all(const ffl_rows *rows, const char *dir)
     }
     if (ffl_ladder_worthwhile(rows))
         FFL_TRY(write_file(rows, dir, "ladder.md", ffl_ladder_write));
-    return write_file(rows, dir, "report.md", ffl_markdown_write);
+    FFL_TRY(write_file(rows, dir, "report.md", ffl_markdown_write));
+    return write_file(rows, dir, "report.html", ffl_html_write);
 }
 
 ffl_status ffl_report_make(const char *const *runs, size_t count, const char *dir)
@@ -61,7 +63,7 @@ ffl_status ffl_report_make(const char *const *runs, size_t count, const char *di
     if (status == FFL_OK) {
         for (size_t n = 0; n < rows.note_count; n++)
             printf("note: %s\n", rows.notes[n]);
-        printf("report: %s/report.md\n", dir);
+        printf("report: %s/report.md and report.html\n", dir);
     }
     ffl_rows_free(&rows);
     return status;
@@ -113,11 +115,14 @@ const ffl_command ffl_command_report = {
         "Several\n"
         "are merged: shards of one study, or runs on several machines (never compared with each other); of "
         "a\n"
-        "case that was run again the latest line counts. Writes report.md, results.csv and benchmark.json\n"
-        "(Google Benchmark's format, for its compare.py) beside the journal or into DIR; ladder.md where the "
-        "steps\n"
-        "from naive to best were timed; encoder.md and encoder.csv of whole encoder passes. Runs no "
-        "kernel.\n\n"
+        "case that was run again the latest line counts. Writes report.html (one page that needs nothing "
+        "beside "
+        "it;\n"
+        "its charts need gnuplot), report.md, results.csv and benchmark.json (Google Benchmark's format, for "
+        "its\n"
+        "compare.py) beside the journal or into DIR; ladder.md where the steps from naive to best were "
+        "timed;\n"
+        "encoder.md and encoder.csv of whole encoder passes. Runs no kernel.\n\n"
         "Examples:\n"
         "  fflab report\n"
         "  fflab report shard1 shard2 shard3 --out merged\n"

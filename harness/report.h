@@ -1,4 +1,4 @@
-/* The report of finished runs: read journals, write report.md, results.csv and benchmark.json. */
+/* The report of finished runs: read journals, write the page, the Markdown and the tables. */
 #ifndef FFL_HARNESS_REPORT_H
 #define FFL_HARNESS_REPORT_H
 

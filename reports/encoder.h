@@ -28,7 +28,11 @@ bool ffl_pass_same_group(const ffl_row *a, const ffl_row *b);
  * before reduced ones. */
 bool ffl_pass_fastest(const ffl_rows *rows, const ffl_row *row, ffl_pass_row *out);
 
-/* The section of report.md, and encoder.md by itself. Nothing without rows. */
+/* The section's two halves: method and overview, then a part per group. Nothing without rows. */
+void ffl_encoder_overview(const ffl_rows *rows, FILE *file);
+ffl_status ffl_encoder_groups(const ffl_rows *rows, FILE *file);
+
+/* Both: encoder.md. */
 ffl_status ffl_encoder_write(const ffl_rows *rows, FILE *file);
 
 /* The overview as plain text, a line per group: what a terminal shows. */

@@ -1,12 +1,10 @@
-/* The report's frame: title, order of the sections, legend. */
+/* The report's frame: title, sections, legend. */
 #include "reports/markdown.h"
-#include "reports/encoder.h"
-#include "reports/format.h"
+#include "reports/sections.h"
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-static void print_legend(FILE *file)
+void ffl_markdown_legend(FILE *file)
 {
     fputs("## Legend\n\n"
           "- **Verdict.** PASSED: every judged row matches the double-precision reference within the "
@@ -37,46 +35,16 @@ static void print_legend(FILE *file)
           file);
 }
 
-static void print_notes(const ffl_rows *rows, FILE *file)
-{
-    if (!rows->note_count)
-        return;
-    fprintf(file, "**%zu journal line%s could not be used:**\n\n", rows->note_count,
-            rows->note_count == 1 ? "" : "s");
-    for (size_t n = 0; n < rows->note_count; n++) {
-        fputs("- ", file);
-        ffl_print_text(file, rows->notes[n]);
-        fputc('\n', file);
-    }
-    fputc('\n', file);
-}
-
 ffl_status ffl_markdown_write(const ffl_rows *rows, FILE *file)
 {
-    const ffl_row **races;
-    size_t count;
-    ffl_status status;
-    FFL_TRY(ffl_races(rows, &races, &count));
+    ffl_report report;
+    ffl_status status = FFL_OK;
+    FFL_TRY(ffl_report_open(rows, NULL, &report));
     fputs("# Dense against tree-conditional feedforward layers\n\n", file);
-    print_notes(rows, file);
-    if (rows->count == 0 && rows->pass_count == 0)
-        fputs("No case is finished in these journals.\n\n", file);
-    if (count)
-        ffl_markdown_headline(rows, races, count, file);
-    status = ffl_encoder_write(rows, file);
-    ffl_markdown_circumstances(rows, file);
-    if (rows->count) {
-        ffl_markdown_checks(rows, file);
-        ffl_markdown_paper(rows, races, count, file);
-        ffl_markdown_ranking(rows, races, count, file);
-        ffl_markdown_tails(rows, races, count, file);
-        ffl_markdown_routing(rows, file);
-        ffl_markdown_device(rows, file);
-        ffl_markdown_packing(rows, file);
-        ffl_markdown_repeat(rows, file);
-    }
-    print_legend(file);
-    free(races);
+    ffl_notes_write(rows, file);
+    for (const ffl_section *s = ffl_sections; s->id && status == FFL_OK; s++)
+        status = s->write(&report, file);
+    ffl_report_close(&report);
     FFL_TRY(status);
     if (fflush(file) != 0 || ferror(file))
         return ffl_fail(FFL_IO, "the report could not be written: %s", strerror(errno));

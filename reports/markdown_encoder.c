@@ -287,16 +287,27 @@ static void print_method(FILE *file)
           file);
 }
 
-ffl_status ffl_encoder_write(const ffl_rows *rows, FILE *file)
+void ffl_encoder_overview(const ffl_rows *rows, FILE *file)
 {
     if (rows->pass_count == 0)
-        return FFL_OK;
+        return;
     fputs("## Whole encoder passes: from kernel speed to model speed\n\n", file);
     print_method(file);
     print_overview(rows, file);
+}
+
+ffl_status ffl_encoder_groups(const ffl_rows *rows, FILE *file)
+{
     for (size_t i = 0; i < rows->pass_count; i++)
         if (is_first_of_group(rows, i))
             FFL_TRY(print_group(rows, &rows->passes[i], file));
+    return FFL_OK;
+}
+
+ffl_status ffl_encoder_write(const ffl_rows *rows, FILE *file)
+{
+    ffl_encoder_overview(rows, file);
+    FFL_TRY(ffl_encoder_groups(rows, file));
     if (fflush(file) != 0 || ferror(file))
         return ffl_fail(FFL_IO, "the report could not be written: %s", strerror(errno));
     return FFL_OK;

@@ -1,6 +1,7 @@
 /* What the speed depends on beside the kernel: the tokens' paths, and packing. */
 #include "reports/format.h"
 #include "reports/markdown.h"
+#include "reports/sections_with_charts.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ static bool same_but_routing(const ffl_row *a, const ffl_row *b)
 /* The same variant and case under uniform routing, NULL when `row` has no other routing beside it. */
 static const ffl_row *uniform_of(const ffl_rows *rows, const ffl_row *row)
 {
-    for (size_t i = 0; i < rows->count; i++)
+    for (size_t i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i))
         if (same_but_routing(row, &rows->value[i]) && ffl_row_is_uniform(&rows->value[i]))
             return &rows->value[i];
     return NULL;
@@ -23,7 +24,7 @@ static const ffl_row *uniform_of(const ffl_rows *rows, const ffl_row *row)
 
 static bool has_other_routing(const ffl_rows *rows, const ffl_row *row)
 {
-    for (size_t i = 0; i < rows->count; i++)
+    for (size_t i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i))
         if (same_but_routing(row, &rows->value[i]) &&
             strcmp(rows->value[i].record.routing, row->record.routing) != 0)
             return true;
@@ -80,9 +81,11 @@ static void print_routing(const ffl_rows *rows, const ffl_row *row, FILE *file)
     fprintf(file, "%s |\n", cell);
 }
 
-void ffl_markdown_routing(const ffl_rows *rows, FILE *file)
+ffl_status ffl_markdown_routing(const ffl_report *report, FILE *file)
 {
+    const ffl_rows *rows = report->rows;
     const ffl_row **list = calloc(rows->count + 1, sizeof *list);
+    ffl_status status = list ? FFL_OK : ffl_fail(FFL_NO_MEMORY, "no memory for the report");
     size_t count = 0;
     for (size_t i = 0; i < rows->count && list; i++) {
         const ffl_row *row = &rows->value[i];
@@ -95,8 +98,10 @@ void ffl_markdown_routing(const ffl_rows *rows, FILE *file)
               "(bits) and "
               "the share of the\nmost frequent leaf are means over the trees; weight bytes are those that "
               "any token "
-              "touches.\n\n"
-              "| Variant | Shape | Batch | Cache | Routing | Leaves | Entropy | Top 1 | Weights touched | "
+              "touches.\n\n",
+              file);
+        status = ffl_routing_charts(report, file);
+        fputs("| Variant | Shape | Batch | Cache | Routing | Leaves | Entropy | Top 1 | Weights touched | "
               "per token | "
               "against uniform | fastest dense | Line |\n"
               "|---|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|---|\n",
@@ -106,6 +111,7 @@ void ffl_markdown_routing(const ffl_rows *rows, FILE *file)
         fputc('\n', file);
     }
     free(list);
+    return status;
 }
 
 /* Calls after which packing has paid for itself against the fastest dense variant. */
