@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "harness/worker.h"
+#include "harness/process.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_FD = 3, PARALLEL_MAX = 64, NO_JOB = -1, EXIT_SECONDS = 10 };
+enum { PARALLEL_MAX = 64, NO_JOB = -1 };
 
 struct ffl_answer {
     FILE *stream;                     /* in a worker */
@@ -80,7 +81,7 @@ static ffl_status serve(const ffl_options *options, int *exit_code)
      * file of several gigabytes per broken kernel helps nobody (--in-process serves debuggers). */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    ffl_answer answer = {.stream = fdopen(ANSWER_FD, "w")};
+    ffl_answer answer = {.stream = fdopen(FFL_ANSWER_FD, "w")};
     if (!answer.stream)
         return ffl_fail(FFL_BAD_INPUT, "worker: started by hand; it serves other fflab commands");
     char *line = NULL;
@@ -121,8 +122,7 @@ const ffl_command ffl_command_worker = {
 /* ---- In the parent ---- */
 
 typedef struct worker {
-    pid_t pid;
-    int to, from;     /* pipes */
+    ffl_process process;
     long job;         /* index being worked on, NO_JOB when idle */
     double deadline;  /* of the next answer */
     char *text;       /* what came, up to the last newline not yet seen */
@@ -138,119 +138,14 @@ static double now_seconds(void)
 
 static ffl_status spawn_worker(const char *kind, const ffl_options *shared, worker *w)
 {
-    const char *argv[3 + 2 * FFL_LIST_MAX + 8];
-    size_t argc = 0;
-    argv[argc++] = "fflab";
-    argv[argc++] = "worker";
-    argv[argc++] = kind;
-    const size_t plugins = shared ? shared->list_count[FFL_OPT_PLUGIN] : 0;
-    for (size_t i = 0; i < plugins && i < FFL_LIST_MAX; i++) {
-        argv[argc++] = "--plugin";
-        argv[argc++] = shared->list[FFL_OPT_PLUGIN][i];
-    }
-    if (shared && ffl_option_given(shared, FFL_OPT_BLAS_LIBRARY)) {
-        argv[argc++] = "--blas-library";
-        argv[argc++] = shared->value[FFL_OPT_BLAS_LIBRARY];
-    }
-    if (shared && ffl_option_given(shared, FFL_OPT_KEEP_BLAS_ENVIRONMENT))
-        argv[argc++] = "--keep-blas-environment";
-    argv[argc] = NULL;
-
-    int in[2], out[2];
-    if (pipe2(in, O_CLOEXEC) != 0)
-        return ffl_fail(FFL_IO, "no pipe for a worker: %s", strerror(errno));
-    if (pipe2(out, O_CLOEXEC) != 0) {
-        close(in[0]);
-        close(in[1]);
-        return ffl_fail(FFL_IO, "no pipe for a worker: %s", strerror(errno));
-    }
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    /* dup2 onto itself would keep O_CLOEXEC; pipes opened by a program with 0..2 open start at 3. */
-    int answers = out[1];
-    if (answers == ANSWER_FD)
-        answers = fcntl(out[1], F_DUPFD_CLOEXEC, ANSWER_FD + 1);
-    int requests = in[0];
-    if (requests == ANSWER_FD)
-        requests = fcntl(in[0], F_DUPFD_CLOEXEC, ANSWER_FD + 1);
-    posix_spawn_file_actions_adddup2(&actions, requests, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, answers, ANSWER_FD);
-    /* What a kernel prints must not end up among the results. */
-    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-    /* The terminal's Ctrl-C reaches the whole group, but only the parent decides when a worker ends. Blocked
-     * rather than ignored: a mask holds from the first instruction and across a re-execution. */
-    posix_spawnattr_t attributes;
-    sigset_t mask;
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGINT);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &mask);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    const int error =
-        posix_spawn(&w->pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    if (answers != out[1])
-        close(answers);
-    if (requests != in[0])
-        close(requests);
-    close(in[0]);
-    close(out[1]);
-    if (error) {
-        close(in[1]);
-        close(out[0]);
-        return ffl_fail(FFL_IO, "a worker could not be started: %s", strerror(error));
-    }
-    w->to = in[1];
-    w->from = out[0];
     w->job = NO_JOB;
     w->used = 0;
-    return FFL_OK;
+    return ffl_process_start("/proc/self/exe", kind, shared, &w->process);
 }
 
-/* Waits for a worker that is over or about to be, and says how it ended. One that hangs on its way out (in a
- * library's destructor, or after closing its answer pipe) is killed. */
-static void reap(worker *w, char *message, size_t size)
-{
-    close(w->to);
-    close(w->from);
-    int status = 0;
-    pid_t ended;
-    const double limit = now_seconds() + EXIT_SECONDS;
-    while ((ended = waitpid(w->pid, &status, WNOHANG)) == 0 && now_seconds() < limit)
-        nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
-    if (ended == 0) {
-        kill(w->pid, SIGKILL);
-        while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
-            ;
-    }
-    if (WIFSIGNALED(status))
-        snprintf(message, size, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else
-        snprintf(message, size, "ended with exit code %d", WEXITSTATUS(status));
-    w->pid = 0;
-    w->used = 0;
-}
-
-/* *sent stays false when the worker is gone already. */
 static ffl_status give_job(worker *w, const ffl_job *job, size_t index, bool *sent)
 {
-    char *text = json_dumps(job->request, JSON_COMPACT);
-    if (!text)
-        return ffl_fail(FFL_INTERNAL, "a job could not be encoded");
-    const size_t length = strlen(text) + 1;
-    text[length - 1] = '\n'; /* replaces the terminator: write needs none */
-    size_t done = 0;
-    while (done < length) {
-        const ssize_t n = write(w->to, text + done, length - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        done += (size_t)n;
-    }
-    free(text);
-    *sent = done == length;
+    FFL_TRY(ffl_process_send(&w->process, job->request, sent));
     w->job = (long)index;
     w->deadline = now_seconds() + job->timeout_s;
     return FFL_OK;
@@ -263,12 +158,12 @@ static ffl_status hand_over(const char *kind, const ffl_options *shared, worker 
     char message[128] = "";
     for (int attempt = 0; attempt < 2; attempt++) {
         bool sent = false;
-        if (w->pid == 0)
+        if (w->process.pid == 0)
             FFL_TRY(spawn_worker(kind, shared, w));
         FFL_TRY(give_job(w, job, index, &sent));
         if (sent)
             return FFL_OK;
-        reap(w, message, sizeof message);
+        ffl_process_end(&w->process, message, sizeof message);
         w->job = NO_JOB;
     }
     return ffl_fail(FFL_IO, "a worker took no job: it %s", message);
@@ -308,7 +203,7 @@ static ffl_status take_answers(worker *w, const ffl_job *jobs, const ffl_job_lis
         w->text = grown;
         w->capacity += 65536 + w->capacity / 2;
     }
-    const ssize_t n = read(w->from, w->text + w->used, w->capacity - w->used);
+    const ssize_t n = read(w->process.from, w->text + w->used, w->capacity - w->used);
     if (n < 0 && errno == EINTR)
         return FFL_OK;
     if (n <= 0) {
@@ -342,7 +237,7 @@ static ffl_status wait_for_workers(worker *workers, size_t count, const ffl_job 
     double wait = 3600;
     const double now = now_seconds();
     for (size_t i = 0; i < count; i++) {
-        polls[i] = (struct pollfd){.fd = workers[i].job == NO_JOB ? -1 : workers[i].from, .events = POLLIN};
+        polls[i] = (struct pollfd){.fd = workers[i].job == NO_JOB ? -1 : workers[i].process.from, .events = POLLIN};
         if (workers[i].job != NO_JOB && workers[i].deadline - now < wait)
             wait = workers[i].deadline - now;
     }
@@ -356,13 +251,13 @@ static ffl_status wait_for_workers(worker *workers, size_t count, const ffl_job 
             bool gone;
             FFL_TRY(take_answers(w, jobs, listener, &gone));
             if (gone) {
-                reap(w, message, sizeof message);
+                ffl_process_end(&w->process, message, sizeof message);
                 FFL_TRY(end_job(w, FFL_JOB_CRASHED, message, listener));
             }
         } else if (now_seconds() > w->deadline) {
-            kill(w->pid, SIGKILL);
+            kill(w->process.pid, SIGKILL);
             const double limit = jobs[w->job].timeout_s;
-            reap(w, message, sizeof message);
+            ffl_process_end(&w->process, message, sizeof message);
             snprintf(message, sizeof message, "no answer for %.0f s", limit);
             FFL_TRY(end_job(w, FFL_JOB_TIMEOUT, message, listener));
         }
@@ -404,10 +299,10 @@ static ffl_status run_spawned(const char *kind, const ffl_options *shared, const
     }
     char message[128];
     for (size_t i = 0; i < parallel; i++) {
-        if (workers[i].pid > 0) {
+        if (workers[i].process.pid > 0) {
             if (status != FFL_OK)
-                kill(workers[i].pid, SIGKILL);
-            reap(&workers[i], message, sizeof message);
+                kill(workers[i].process.pid, SIGKILL);
+            ffl_process_end(&workers[i].process, message, sizeof message);
         }
         free(workers[i].text);
     }
