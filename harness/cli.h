@@ -73,6 +73,11 @@ typedef enum ffl_option {
     FFL_OPT_TABLE,
     FFL_OPT_REPORT,
     FFL_OPT_WITHOUT,
+    FFL_OPT_AGAINST,
+    FFL_OPT_PAIRS,
+    FFL_OPT_MARGIN,
+    FFL_OPT_FAIL_ON,
+    FFL_OPT_MARKDOWN,
     FFL_OPT_BLAS_LIBRARY,
     FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_HELP,
@@ -134,6 +139,10 @@ ffl_status ffl_option_seed(const ffl_options *options, uint64_t fallback, uint64
 
 /* Seconds from "90", "90s", "20m", "2h". */
 ffl_status ffl_option_duration(const ffl_options *options, ffl_option option, double fallback, double *out);
+
+/* A share from "3%", after `prefix` ("slower="): 0.03. Above 0, below 1000 %. */
+ffl_status ffl_option_share(const ffl_options *options, ffl_option option, const char *prefix, double fallback,
+                            double *out);
 
 enum { FFL_LIST_MAX = 64 };
 

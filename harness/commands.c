@@ -3,6 +3,7 @@
 #include "harness/commands.h"
 #include "harness/bench/group.h"
 #include "harness/check/job.h"
+#include "harness/compare/slices.h"
 #include "harness/encoder/serve.h"
 #include "harness/selftest/serve.h"
 #include "harness/worker.h"
@@ -10,6 +11,7 @@
 const ffl_command *const ffl_commands[] = {
     &ffl_command_bench,
     &ffl_command_check,
+    &ffl_command_compare,
     &ffl_command_counters,
     &ffl_command_encoder,
     &ffl_command_list,
@@ -28,5 +30,6 @@ const ffl_worker_kind ffl_worker_kinds[] = {
     {"check", ffl_check_handle},
     {"encoder", ffl_encoder_serve},
     {"selftest", ffl_selftest_serve},
+    {"slices", ffl_slices_serve},
     {0},
 };

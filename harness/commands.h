@@ -6,6 +6,7 @@
 
 extern const ffl_command ffl_command_bench;
 extern const ffl_command ffl_command_check;
+extern const ffl_command ffl_command_compare;
 extern const ffl_command ffl_command_counters;
 extern const ffl_command ffl_command_encoder;
 extern const ffl_command ffl_command_list;

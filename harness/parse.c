@@ -91,6 +91,24 @@ ffl_status ffl_option_words(const ffl_options *options, ffl_option option, const
     return FFL_OK;
 }
 
+ffl_status ffl_option_share(const ffl_options *options, ffl_option option, const char *prefix, double fallback,
+                            double *out)
+{
+    const char *text = options->value[option];
+    *out = fallback;
+    if (!text)
+        return FFL_OK;
+    const size_t skip = strncmp(text, prefix, strlen(prefix)) == 0 ? strlen(prefix) : 0;
+    char *end = NULL;
+    const double percent = text[skip] >= '0' && text[skip] <= '9' ? strtod(text + skip, &end) : 0;
+    if ((*prefix && !skip) || !end || strcmp(end, "%") != 0 || !(percent > 0 && percent < 1000))
+        return ffl_fail(FFL_BAD_INPUT, "%s %s: expected %sP%%, such as %s3%%", ffl_option_name(option), text, prefix,
+                        prefix);
+    *out = percent / 100;
+    return FFL_OK;
+}
+
+
 ffl_status ffl_option_size_list(const ffl_options *options, ffl_option option, size_t min, size_t max,
                                 const char *fallback, ffl_size_list *out)
 {

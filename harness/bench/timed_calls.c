@@ -85,6 +85,26 @@ static size_t calls_judged(const ffl_timed *row)
     return calls;
 }
 
+ffl_status ffl_timed_plan_calls(ffl_timed *row, size_t repetitions, size_t calls)
+{
+    row->repetitions = repetitions;
+    row->calls = calls ? calls : 1;
+    row->repetition = row->timed = 0;
+    /* The last timed call ends where the ring ends: every variant is judged on the same inputs. */
+    const size_t all = row->repetitions * row->calls * row->burst;
+    const size_t advance = all % (row->ring.x_rows / row->tokens) * row->tokens;
+    row->position = (row->ring.x_rows - advance) % row->ring.x_rows;
+    row->warm_position = row->ring.x_rows / 2 / row->tokens * row->tokens;
+    free(row->ns);
+    row->ns = calloc(row->repetitions * row->calls, sizeof *row->ns);
+    if (!row->ns)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for %zu samples", row->repetitions * row->calls);
+    ffl_sample_free(&row->sample);
+    const size_t before =
+        row->group->place == FFL_HOST ? all - calls_judged(row) : 0; /* none are drawn on a device */
+    return ffl_sample_new(&row->layer, before, row->tokens, &row->sample);
+}
+
 ffl_status ffl_timed_plan(ffl_timed *row)
 {
     const ffl_group *g = row->group;
@@ -103,19 +123,7 @@ ffl_status ffl_timed_plan(ffl_timed *row)
     if (call > long_call && !(g->min_time > 0))
         calls = 1;
     const double most = (double)CALLS_MAX / (double)row->repetitions;
-    row->calls = (size_t)(calls > most ? most : calls);
-    row->calls = row->calls ? row->calls : 1;
-    /* The last timed call ends where the ring ends: every variant is judged on the same inputs. */
-    const size_t advance =
-        (row->repetitions * row->calls * row->burst) % (row->ring.x_rows / row->tokens) * row->tokens;
-    row->position = (row->ring.x_rows - advance) % row->ring.x_rows;
-    row->warm_position = row->ring.x_rows / 2 / row->tokens * row->tokens;
-    row->ns = calloc(row->repetitions * row->calls, sizeof *row->ns);
-    if (!row->ns)
-        return ffl_fail(FFL_NO_MEMORY, "no memory for %zu samples", row->repetitions * row->calls);
-    const size_t all = row->repetitions * row->calls * row->burst;
-    const size_t before = g->place == FFL_HOST ? all - calls_judged(row) : 0; /* none are drawn on a device */
-    return ffl_sample_new(&row->layer, before, row->tokens, &row->sample);
+    return ffl_timed_plan_calls(row, row->repetitions, (size_t)(calls > most ? most : calls));
 }
 
 /* ---- Judging ---- */
