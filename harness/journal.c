@@ -2,6 +2,7 @@
 #include "harness/journal.h"
 #include "harness/machine.h"
 #include "harness/results.h"
+#include "reports/lines.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,36 +48,34 @@ static void stamp_date(char *out, size_t size)
 }
 
 /* A skipped case is not done: resuming is the occasion to make up for it. */
-static bool is_finished(const json_t *line)
+static bool is_finished(const ffl_record *line)
 {
-    const char *kind = json_string_value(json_object_get(line, "kind"));
-    const char *verdict = json_string_value(json_object_get(line, "verdict"));
-    return kind && strcmp(kind, "run") != 0 && verdict && strcmp(verdict, "SKIPPED") != 0;
+    return strcmp(line->kind, "run") != 0 && line->verdict[0] && strcmp(line->verdict, "SKIPPED") != 0;
 }
 
-/* Lines that cannot be read are no obstacle: what they held is done again. */
+/* Lines that cannot be read are no obstacle: what they held is done again. Read as the report reads them:
+ * what it cannot use must not count as done. */
 static ffl_status read_done(ffl_journal *journal)
 {
-    FILE *file = fopen(journal->path, "r");
-    if (!file && errno == ENOENT)
+    ffl_lines lines;
+    bool more = true;
+    if (access(journal->path, F_OK) != 0 && errno == ENOENT)
         return FFL_OK;
-    if (!file)
-        return ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno));
-    char *text = NULL;
-    size_t capacity = 0;
-    ssize_t length;
-    errno = 0;
-    while ((length = getline(&text, &capacity, file)) > 0) {
-        json_t *line = json_loadb(text, (size_t)length, 0, NULL);
-        const char *key = json_string_value(json_object_get(line, "key"));
-        if (key && is_finished(line))
-            json_object_set_new(journal->done, key, json_true());
-        json_decref(line);
+    FFL_TRY(ffl_lines_open(journal->path, &lines));
+    ffl_status status = FFL_OK;
+    while (status == FFL_OK && more) {
+        ffl_record line;
+        status = ffl_lines_next(&lines, &more);
+        if (status != FFL_OK || !more || lines.too_long ||
+            ffl_record_read(lines.text, lines.length, &line) != FFL_OK)
+            continue;
+        if (line.key[0] && is_finished(&line) &&
+            json_object_set_new(journal->done, line.key, json_true()) != 0)
+            status = ffl_fail(FFL_NO_MEMORY, "%s: no memory for its keys", journal->path);
+        ffl_record_free(&line);
     }
-    const bool failed = ferror(file) != 0;
-    free(text);
-    fclose(file);
-    return failed ? ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno)) : FFL_OK;
+    ffl_lines_close(&lines);
+    return status;
 }
 
 ffl_status ffl_journal_open(const ffl_options *options, ffl_journal **out)
@@ -176,7 +175,7 @@ static ffl_status close_off_tail(const ffl_journal *journal)
     if (fstat(journal->file, &info) != 0 ||
         (info.st_size > 0 && pread(journal->file, &last, 1, info.st_size - 1) != 1) ||
         (last != '\n' && write(journal->file, "\n", 1) != 1))
-        return ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno));
+        return ffl_fail(FFL_IO, "%s: %s; the lines before are kept", journal->path, strerror(errno));
     return FFL_OK;
 }
 

@@ -12,7 +12,7 @@
 static double arithmetic_limit(const ffl_row *race, int64_t neurons)
 {
     const ffl_record *r = &race->record;
-    return (double)neurons / (double)(r->trees * (r->depth + 1));
+    return (double)neurons / ((double)r->trees * ((double)r->depth + 1));
 }
 
 /* Clearly so: with the whole interval. */

@@ -1,4 +1,5 @@
 #include "reports/record.h"
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +96,10 @@ static const field fields[] = {
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
+/* Up to here a double holds every whole number. Nothing that is counted comes near it, and what stays below
+ * can be added up and converted without overflow. */
+static const int64_t whole_max = (int64_t)1 << 53;
+
 const char *ffl_record_field(size_t i)
 {
     return i < FIELDS ? fields[i].name : NULL;
@@ -165,6 +170,15 @@ json_t *ffl_record_to_json(const ffl_record *record)
     return json;
 }
 
+static bool decode_seed(const char *text, uint64_t *out)
+{
+    if (!text || !*text || strspn(text, "0123456789") != strlen(text))
+        return false;
+    errno = 0;
+    *out = strtoull(text, NULL, 10);
+    return errno == 0;
+}
+
 static ffl_status decode(const field *f, const json_t *value, void *at)
 {
     bool fits = false;
@@ -175,12 +189,12 @@ static ffl_status decode(const field *f, const json_t *value, void *at)
             strcpy(at, json_string_value(value));
         break;
     case INTEGER:
-        fits = json_is_integer(value);
+        fits = json_is_integer(value) && json_integer_value(value) >= 0 &&
+               json_integer_value(value) <= whole_max;
         *(int64_t *)at = json_integer_value(value);
         break;
     case SEED:
-        fits =
-            json_is_string(value) && sscanf(json_string_value(value), "%llu", (unsigned long long *)at) == 1;
+        fits = decode_seed(json_string_value(value), at);
         break;
     case REAL:
         fits = json_is_number(value);
@@ -203,14 +217,18 @@ static ffl_status decode_samples(const json_t *pairs, ffl_samples *out)
     out->count = calloc(count + 1, sizeof *out->count);
     if (!out->ns || !out->count)
         return ffl_fail(FFL_NO_MEMORY, "no memory for %zu samples", count);
+    uint64_t total = 0;
     for (size_t i = 0; i < count; i++) {
         const json_t *pair = json_array_get(pairs, i);
-        const json_t *ns = json_array_get(pair, 0), *n = json_array_get(pair, 1);
-        if (!json_is_number(ns) || !json_is_integer(n) || json_integer_value(n) < 1 ||
-            (i > 0 && !(json_number_value(ns) > out->ns[i - 1])))
+        const double ns = json_number_value(json_array_get(pair, 0));
+        const json_int_t n = json_integer_value(json_array_get(pair, 1));
+        if (!json_is_number(json_array_get(pair, 0)) || n < 1 || (i > 0 && !(ns > out->ns[i - 1])))
             return ffl_fail(FFL_BAD_INPUT, "field \"samples_ns\", item %zu: not an ascending [ns, count]", i);
-        out->ns[i] = json_number_value(ns);
-        out->count[i] = (uint64_t)json_integer_value(n);
+        if (!(ns >= 0 && ns <= (double)whole_max) || (uint64_t)n > (uint64_t)whole_max - total)
+            return ffl_fail(FFL_BAD_INPUT, "field \"samples_ns\", item %zu: no time, or too many of them", i);
+        out->ns[i] = ns;
+        out->count[i] = (uint64_t)n;
+        total += (uint64_t)n;
     }
     out->distinct = count;
     return FFL_OK;
@@ -238,5 +256,16 @@ ffl_status ffl_record_from_json(const json_t *json, ffl_record *record)
         record->circumstances = json_incref(json_object_get(json, "circumstances"));
     else
         ffl_record_free(record);
+    return status;
+}
+
+ffl_status ffl_record_read(const char *text, size_t length, ffl_record *record)
+{
+    json_error_t error;
+    json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    if (!json)
+        return ffl_fail(FFL_BAD_INPUT, "not JSON: %s", error.text);
+    const ffl_status status = ffl_record_from_json(json, record);
+    json_decref(json);
     return status;
 }

@@ -102,6 +102,9 @@ json_t *ffl_record_to_json(const ffl_record *record);
  * Unknown fields are ignored. On failure nothing is left to free. */
 ffl_status ffl_record_from_json(const json_t *json, ffl_record *record);
 
+/* A journal line. FFL_BAD_INPUT says what is wrong with it, too. */
+ffl_status ffl_record_read(const char *text, size_t length, ffl_record *record);
+
 /* Names of the fields in the order of the line, without samples_ns and circumstances; NULL past the end. */
 const char *ffl_record_field(size_t i);
 

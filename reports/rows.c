@@ -1,13 +1,12 @@
 #define _GNU_SOURCE
 #include "reports/rows.h"
+#include "reports/lines.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum { LINE_MAX_BYTES = 64 << 20 };
 
 /* Room for one more item; arrays here grow by doubling from the count alone. */
 static ffl_status grow(void *array, size_t count, size_t size)
@@ -60,32 +59,31 @@ static bool is_known_kind(const char *kind)
            strcmp(kind, "encoder") == 0;
 }
 
-static ffl_status read_line(ffl_rows *rows, size_t line, const char *text, size_t length, bool whole)
+/* A record, or why the line holds none. */
+static ffl_status decode(const ffl_lines *lines, ffl_record *out)
 {
-    json_error_t error;
-    ffl_row row = {.file = rows->file_count - 1, .line = line};
-    if (length == 0 || (length == 1 && text[0] == '\n'))
+    if (lines->too_long)
+        return ffl_fail(FFL_BAD_INPUT, "too long for a journal line");
+    const ffl_status status = ffl_record_read(lines->text, lines->length, out);
+    return status == FFL_BAD_INPUT && lines->torn ? ffl_fail(status, "torn off: %s", ffl_error()) : status;
+}
+
+static ffl_status read_line(ffl_rows *rows, const ffl_lines *lines)
+{
+    ffl_row row = {.file = rows->file_count - 1, .line = lines->number};
+    if (lines->length == 0)
         return FFL_OK;
-    if (length > LINE_MAX_BYTES)
-        return add_note(rows, line, "too long for a journal line");
-    json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-    if (!json) {
-        char reason[400];
-        snprintf(reason, sizeof reason, whole ? "not JSON: %s" : "torn off: %s", error.text);
-        return add_note(rows, line, reason);
-    }
-    ffl_status status = ffl_record_from_json(json, &row.record);
-    json_decref(json);
+    ffl_status status = decode(lines, &row.record);
     if (status == FFL_NO_MEMORY)
         return status;
     if (status != FFL_OK)
-        return add_note(rows, line, ffl_error());
+        return add_note(rows, lines->number, ffl_error());
     if (!is_known_kind(row.record.kind)) {
         char reason[64];
         snprintf(reason, sizeof reason, "unknown kind \"%s\"", row.record.kind);
-        status = add_note(rows, line, reason);
+        status = add_note(rows, lines->number, reason);
     } else if (!row.record.key[0] && strcmp(row.record.kind, "run") != 0) {
-        status = add_note(rows, line, "no key");
+        status = add_note(rows, lines->number, "no key");
     } else if ((status = add_row(rows, &row)) == FFL_OK) {
         return FFL_OK;
     }
@@ -95,20 +93,16 @@ static ffl_status read_line(ffl_rows *rows, size_t line, const char *text, size_
 
 static ffl_status read_file(ffl_rows *rows, const char *path)
 {
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return ffl_fail(FFL_BAD_INPUT, "%s: %s", path, strerror(errno));
+    ffl_lines lines;
+    bool more = true;
+    FFL_TRY(ffl_lines_open(path, &lines));
     ffl_status status = add_text(&rows->files, &rows->file_count, path);
-    char *text = NULL;
-    size_t capacity = 0, number = 0;
-    ssize_t length;
-    errno = 0;
-    while (status == FFL_OK && (length = getline(&text, &capacity, file)) > 0)
-        status = read_line(rows, ++number, text, (size_t)length, text[length - 1] == '\n');
-    if (status == FFL_OK && ferror(file))
-        status = ffl_fail(FFL_BAD_INPUT, "%s: %s", path, strerror(errno));
-    free(text);
-    fclose(file);
+    while (status == FFL_OK && more) {
+        status = ffl_lines_next(&lines, &more);
+        if (status == FFL_OK && more)
+            status = read_line(rows, &lines);
+    }
+    ffl_lines_close(&lines);
     return status;
 }
 
@@ -142,6 +136,17 @@ static ffl_status read_folder(ffl_rows *rows, const char *dir)
     return status;
 }
 
+/* Bytes of the first characters of `text`, at most `max` of them: half a character is no UTF-8, and no JSON.
+ */
+static int whole_characters(const char *text, size_t max)
+{
+    size_t length = strlen(text);
+    if (length > max)
+        for (length = max; length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80;)
+            length--;
+    return (int)length;
+}
+
 void ffl_machine_title(const json_t *circumstances, char *out, size_t size)
 {
     const json_t *machine = json_object_get(circumstances, "machine");
@@ -150,12 +155,14 @@ void ffl_machine_title(const json_t *circumstances, char *out, size_t size)
     const json_int_t cpus = json_integer_value(json_object_get(machine, "cpus"));
     const json_t *device = json_object_get(circumstances, "device");
     const char *gpu = json_string_value(json_object_get(device, "name"));
-    int used = snprintf(out, size, "%s, %lld processor%s", cpu ? cpu : "unknown machine", (long long)cpus,
+    if (!cpu)
+        cpu = "unknown machine";
+    int used = snprintf(out, size, "%.*s, %lld processor%s", whole_characters(cpu, 96), cpu, (long long)cpus,
                         cpus == 1 ? "" : "s");
     if (l3 > 0 && used > 0 && (size_t)used < size)
         used += snprintf(out + used, size - (size_t)used, ", %.4g MiB L3", (double)l3 / 1048576);
     if (gpu && !json_is_true(json_object_get(device, "emulated")) && used > 0 && (size_t)used < size)
-        snprintf(out + used, size - (size_t)used, ", %s", gpu);
+        snprintf(out + used, size - (size_t)used, ", %.*s", whole_characters(gpu, 64), gpu);
 }
 
 static void name_machines(const ffl_rows *rows, ffl_row *value, size_t count)
@@ -259,6 +266,8 @@ void ffl_rows_free(ffl_rows *rows)
 {
     for (size_t i = 0; i < rows->count; i++)
         ffl_record_free(&rows->value[i].record);
+    for (size_t i = 0; i < rows->pass_count; i++)
+        ffl_record_free(&rows->passes[i].record);
     for (size_t i = 0; i < rows->run_count; i++)
         ffl_record_free(&rows->runs[i].record);
     for (size_t i = 0; i < rows->pass_count; i++)

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "harness/journal.h"
 #include "harness/results.h"
+#include "reports/rows.h"
 #include <criterion/criterion.h>
 #include <ftw.h>
 #include <signal.h>
@@ -122,6 +123,41 @@ Test(journal, resume_knows_finished_rows_and_only_those)
     cr_assert_not(ffl_journal_has(journal, "skipped"));
     cr_assert_not(ffl_journal_has(journal, "torn"));
     ffl_journal_close(journal);
+}
+
+Test(journal, what_the_report_cannot_use_is_not_done)
+{
+    put_text("{\"kind\":\"check\",\"key\":\"odd\",\"verdict\":\"PASSED\",\"trees\":\"one\"}\n"
+             "{\"schema\":99,\"kind\":\"check\",\"key\":\"newer\",\"verdict\":\"PASSED\"}\n"
+             "{\"kind\":\"check\",\"key\":\"two\",\"key\":\"three\",\"verdict\":\"PASSED\"}\n"
+             "{\"kind\":\"check\",\"key\":\"sound\",\"verdict\":\"PASSED\"}\n");
+    options.value[FFL_OPT_RESUME] = "";
+    ffl_journal *journal = open_journal();
+    cr_assert(ffl_journal_has(journal, "sound"));
+    static const char *const again[] = {"odd", "newer", "two", "three"};
+    for (size_t i = 0; i < sizeof again / sizeof *again; i++)
+        cr_assert_not(ffl_journal_has(journal, again[i]), "%s", again[i]);
+    ffl_journal_close(journal);
+}
+
+/* 65 MB of zeros, as a file system may leave them after a crash: a hole, so that it costs no space. */
+Test(journal, a_line_without_end_hides_no_other)
+{
+    FILE *file = fopen(path, "w");
+    cr_assert_eq(fseek(file, 65 << 20, SEEK_SET), 0);
+    fputs("\n{\"kind\":\"check\",\"key\":\"behind\",\"verdict\":\"PASSED\"}\n", file);
+    fclose(file);
+    options.value[FFL_OPT_RESUME] = "";
+    ffl_journal *journal = open_journal();
+    cr_assert(ffl_journal_has(journal, "behind"));
+    ffl_journal_close(journal);
+    ffl_rows rows;
+    const char *const paths[] = {path};
+    cr_assert_eq(ffl_rows_read(paths, 1, &rows), FFL_OK, "%s", ffl_error());
+    cr_assert_eq(rows.count, 1);
+    cr_assert_eq(rows.note_count, 1);
+    cr_assert_not_null(strstr(rows.notes[0], "journal.jsonl:1: too long"), "%s", rows.notes[0]);
+    ffl_rows_free(&rows);
 }
 
 Test(journal, a_torn_last_line_is_closed_off_and_kept)

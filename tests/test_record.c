@@ -111,6 +111,14 @@ Test(record, refuses_wrong_types_sizes_and_a_newer_schema_naming_the_field)
         {"{\"samples_ns\": 3}", "\"samples_ns\""},
         {"{\"samples_ns\": [[5, 0]]}", "\"samples_ns\", item 0"},
         {"{\"samples_ns\": [[5, 1], [4, 1]]}", "\"samples_ns\", item 1"},
+        {"{\"samples_ns\": [[-5, 1]]}", "\"samples_ns\", item 0: no time"},
+        {"{\"samples_ns\": [[1e300, 1]]}", "\"samples_ns\", item 0: no time"},
+        {"{\"samples_ns\": [[1, 9007199254740992], [2, 1]]}", "item 1: no time, or too many"},
+        {"{\"trees\": -1}", "\"trees\""},
+        {"{\"depth\": 9007199254740993}", "\"depth\""},
+        {"{\"seed\": \"-5\"}", "\"seed\""},
+        {"{\"seed\": \"7x\"}", "\"seed\""},
+        {"{\"seed\": \"18446744073709551616\"}", "\"seed\""},
         {"{\"schema\": 99}", "newer fflab"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
