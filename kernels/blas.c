@@ -1,5 +1,7 @@
 #define _GNU_SOURCE
 #include "kernels/blas.h"
+#include "kernels/cpu.h"
+#include "kernels/memory_left.h"
 #include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
@@ -20,6 +22,9 @@ typedef struct provider {
     bool tried, open;
     char reason[600]; /* why it cannot be had */
 } provider;
+
+/* What OpenBLAS asks for per thread, and once more: 128 MB in 0.3.21. */
+enum { OPENBLAS_BUFFER = 129 << 20 };
 
 static provider providers[FFL_LIBRARY_COUNT];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -198,6 +203,13 @@ static bool open_provider(ffl_library library, provider *p)
     if (global) {
         snprintf(p->reason, sizeof p->reason, "%.400s: a BLAS is linked or preloaded into this process (%s)",
                  name, dladdr(global, &info) ? info.dli_fname : "unknown file");
+        return false;
+    }
+    /* Each of its threads waits for its buffer for ever, even when the program is to end. */
+    const size_t buffers = ((size_t)ffl_machine_host()->cpus + 1) * OPENBLAS_BUFFER;
+    if (library == FFL_OPENBLAS && ffl_address_space_left() < buffers) {
+        snprintf(p->reason, sizeof p->reason, "%.400s: takes %zu MB, and ulimit -v leaves %zu MB", name,
+                 buffers >> 20, ffl_address_space_left() >> 20);
         return false;
     }
     void *handle = open_file(library, p->reason, sizeof p->reason);

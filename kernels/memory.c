@@ -1,10 +1,14 @@
 #define _GNU_SOURCE
 #include "kernels/memory.h"
+#include "kernels/memory_left.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+/* Asking the system takes longer than most allocations; what is below cannot surprise it much. */
+static const size_t large = (size_t)1 << 30;
 
 enum { ALIGN = 64, GUARD = 64, GUARD_BYTE = 0xA7, HUGE_PAGE = 2 << 20 };
 
@@ -38,6 +42,11 @@ static void *allocate(size_t bytes, size_t slack)
     const size_t extra = ALIGN + 2 * GUARD + ALIGN + FFL_OVER_READ_MAX + HUGE_PAGE;
     if (bytes > SIZE_MAX - extra) {
         ffl_fail(FFL_NO_MEMORY, "a buffer of %zu bytes is larger than the address space", bytes);
+        return NULL;
+    }
+    if (bytes >= large && bytes > ffl_memory_left()) {
+        ffl_fail(FFL_NO_MEMORY, "%.1f GB of memory could not be had: %.1f GB are left", (double)bytes / 1e9,
+                 (double)ffl_memory_left() / 1e9);
         return NULL;
     }
     const size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;

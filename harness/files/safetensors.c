@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "harness/files/safetensors.h"
 #include "harness/files/file.h"
-#include "kernels/cpu.h"
+#include "kernels/memory_left.h"
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -208,7 +208,6 @@ static ffl_status read_bytes(const char *path, int descriptor, size_t from, size
 static ffl_status read_file(const char *path, int descriptor, ffl_safetensors *file)
 {
     unsigned char *bytes = file->mapping;
-    const size_t memory = ffl_machine_host()->memory_bytes;
     uint64_t length = 0;
     FFL_TRY(read_bytes(path, descriptor, 0, LENGTH_BYTES, bytes));
     for (size_t i = 0; i < LENGTH_BYTES; i++)
@@ -230,9 +229,9 @@ static ffl_status read_file(const char *path, int descriptor, ffl_safetensors *f
                         !file->header && printable(error.text) ? error.text : "no JSON object");
     unsigned char *data = bytes + LENGTH_BYTES + length;
     FFL_TRY(read_tensors(path, file, data, rest - (size_t)length));
-    if (memory && rest > memory)
-        return ffl_fail(FFL_BAD_INPUT, "%s: %.1f GB of tensors, this machine has %.1f GB", path,
-                        (double)rest / 1e9, (double)memory / 1e9);
+    if (rest > ffl_memory_left())
+        return ffl_fail(FFL_BAD_INPUT, "%s: %.1f GB of tensors, and %.1f GB of memory are left", path,
+                        (double)rest / 1e9, (double)ffl_memory_left() / 1e9);
     return read_bytes(path, descriptor, LENGTH_BYTES + (size_t)length, rest - (size_t)length, data);
 }
 
