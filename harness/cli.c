@@ -1,6 +1,7 @@
 #include "harness/cli.h"
 #include "harness/registry.h"
 #include <fnmatch.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,9 +143,22 @@ static ffl_status take_option(ffl_options *out, const char *word, const char *ne
     return FFL_OK;
 }
 
+/* Jobs, keys and journals are JSON: a file name in another encoding would be lost on the way. */
+static ffl_status check_encoding(char **words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        json_t *text = json_string(words[i]);
+        if (!text)
+            return ffl_fail(FFL_BAD_INPUT, "'%s' is not UTF-8; rename the file, or link to it", words[i]);
+        json_decref(text);
+    }
+    return FFL_OK;
+}
+
 /* Reads `count` words into `out`, on top of what is there already. */
 static ffl_status take_words(ffl_options *out, char **words, size_t count)
 {
+    FFL_TRY(check_encoding(words, count));
     for (size_t i = 0; i < count; i++) {
         if (strcmp(words[i], "--") == 0) {
             if (!out->command->takes_pass)
