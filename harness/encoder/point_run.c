@@ -16,13 +16,14 @@ static long long whole(const json_t *json, const char *key)
     return (long long)json_integer_value(json_object_get(json, key));
 }
 
-/* Each row is a result of its own: its baseline's passes are in it. So each goes to the disk when it is over.
- */
+/* Each row is a result of its own: its baseline's passes are in it. So each goes to the disk when it is over. What
+ * --resume finds there already is the baseline, measured again for the rows that were missing. */
 static ffl_status write_journal(ffl_encoder_point_run *s, const json_t *row)
 {
     ffl_record record;
     FFL_TRY(ffl_point_record(&s->point, row, &record));
-    ffl_status status = ffl_journal_write(s->journal, &record);
+    const bool there = ffl_journal_has(s->journal, record.key);
+    ffl_status status = there ? FFL_OK : ffl_journal_write(s->journal, &record);
     ffl_record_free(&record);
     return status == FFL_OK ? ffl_journal_flush(s->journal) : status;
 }
