@@ -7,10 +7,18 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Bytes that the machine can give without swapping, as the kernel estimates it now; SIZE_MAX when unknown. */
 size_t ffl_memory_left(void);
 
 /* Bytes that this process may still map (ulimit -v); SIZE_MAX without a limit. */
 size_t ffl_address_space_left(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
