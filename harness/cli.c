@@ -15,7 +15,8 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_EXCLUDE] = {"--exclude", "GLOB", "not these variants (short: -x; repeatable)"},
     [FFL_OPT_PLUGIN] = {"--plugin", "FILE.so", "load variants from a shared object (repeatable)"},
     [FFL_OPT_TREE] = {"--tree", "TxD,…", "trees x depth (decisions): 1x11, a list, or a range 1x3..11"},
-    [FFL_OPT_NEURONS] = {"--neurons", "N,…", "neurons of the dense layer (default: as many as the trees have)"},
+    [FFL_OPT_NEURONS] = {"--neurons", "N,…",
+                         "neurons of the dense layer (default: as many as the trees have)"},
     [FFL_OPT_WIDTH] = {"--width", "H", "elements of an input row"},
     [FFL_OPT_WIDTH_OUT] = {"--width-out", "H", "elements of an output row (default: as --width)"},
     [FFL_OPT_ACTIVATION] = {"--activation", "NAME", "gelu (exact, default), gelu_tanh or relu"},
@@ -52,10 +53,12 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_MASK] = {"--mask", "M.npy", "1: a token, 0: padding; int [batch, seq]"},
     [FFL_OPT_TOKEN_TYPES] = {"--token-types", "T.npy", "types of the tokens, int [batch, seq] (default: 0)"},
     [FFL_OPT_DUMP] = {"--dump", "DIR", "write what the one selected variant computed, as .npy files"},
-    [FFL_OPT_TRACE] = {"--trace", "FILE.json", "a timeline of one pass per variant, in Chrome's trace format"},
+    [FFL_OPT_TRACE] = {"--trace", "FILE.json",
+                       "a timeline of one pass per variant, in Chrome's trace format"},
     [FFL_OPT_LAYERS] = {"--layers", NULL, "a table per variant: times, rates and routing of every layer"},
     [FFL_OPT_COUNTERS] = {"--counters", NULL, "perf events of every part, where this machine offers them"},
-    [FFL_OPT_RECORD] = {"--record", "FILE.safetensors", "layers with what they were given, for bench to replay"},
+    [FFL_OPT_RECORD] = {"--record", "FILE.safetensors",
+                        "layers with what they were given, for bench to replay"},
     [FFL_OPT_RECORD_LAYER] = {"--record-layer", "N", "only this one, from 0 (default: all)"},
     [FFL_OPT_BEST] = {"--best", "N", "also the N fastest trees that `bench` found, by the journal in --out"},
     [FFL_OPT_TABLE] = {"--table", "FILE", "the tuning table (default: in the cache folder)"},
@@ -66,15 +69,38 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_MARGIN] = {"--margin", "P%", "changes up to this are none (default: 2%)"},
     [FFL_OPT_FAIL_ON] = {"--fail-on", "slower=P%", "exit code 3 when a row is slower by more, beyond doubt"},
     [FFL_OPT_MARKDOWN] = {"--markdown", NULL, "for a comment on a pull request"},
-    [FFL_OPT_BLAS_LIBRARY] = {"--blas-library", "FILE.so", "a further CBLAS (oneMKL, …): the *_cblas variants"},
-    [FFL_OPT_KEEP_BLAS_ENVIRONMENT] = {"--keep-blas-environment", NULL,
-                                       "obey OPENBLAS_CORETYPE and the like; slow kernels show as HANDICAPPED"},
+    [FFL_OPT_BLAS_LIBRARY] = {"--blas-library", "FILE.so",
+                              "a further CBLAS (oneMKL, …): the *_cblas variants"},
+    [FFL_OPT_KEEP_BLAS_ENVIRONMENT] =
+        {"--keep-blas-environment", NULL,
+         "obey OPENBLAS_CORETYPE and the like; slow kernels show as HANDICAPPED"},
     [FFL_OPT_HELP] = {"--help", NULL, "this text"},
 };
+
+const struct ffl_exit_meaning ffl_exit_codes[] = {
+    {FFL_EXIT_GOOD, "good"},
+    {FFL_EXIT_USAGE, "usage or bad input"},
+    {FFL_EXIT_FAILED, "a check failed"},
+    {FFL_EXIT_REGRESSION, "regression"},
+    {FFL_EXIT_STRICT, "weak or handicapped under --strict"},
+    {FFL_EXIT_NOTHING_RAN, "nothing ran"},
+    {FFL_EXIT_INTERRUPTED, "interrupted"},
+};
+const size_t ffl_exit_code_count = sizeof ffl_exit_codes / sizeof *ffl_exit_codes;
 
 const char *ffl_option_name(ffl_option option)
 {
     return rows[option].name;
+}
+
+const char *ffl_option_argument(ffl_option option)
+{
+    return rows[option].argument;
+}
+
+const char *ffl_option_help(ffl_option option)
+{
+    return rows[option].help;
 }
 
 bool ffl_option_given(const ffl_options *options, ffl_option option)
@@ -96,9 +122,10 @@ bool ffl_command_takes(const ffl_command *command, ffl_option option)
 static ffl_option find_option(const char *word, size_t length)
 {
     if (length == 2 && word[0] == '-')
-        return word[1] == 'v' ? FFL_OPT_VARIANT : word[1] == 'x' ? FFL_OPT_EXCLUDE
-                                              : word[1] == 'h'   ? FFL_OPT_HELP
-                                                                 : FFL_OPT_COUNT;
+        return word[1] == 'v'   ? FFL_OPT_VARIANT
+               : word[1] == 'x' ? FFL_OPT_EXCLUDE
+               : word[1] == 'h' ? FFL_OPT_HELP
+                                : FFL_OPT_COUNT;
     for (int o = 0; o < FFL_OPT_COUNT; o++)
         if (strlen(rows[o].name) == length && strncmp(rows[o].name, word, length) == 0)
             return (ffl_option)o;
@@ -277,8 +304,9 @@ void ffl_help_program(void)
          "  fflab check -v 'fff_*'                   verify the conditional variants\n"
          "  fflab bench --tree 1x11 --batch 1,128    time them against dense\n"
          "  fflab new fff_mine                       start a variant of your own\n\n"
-         "`fflab COMMAND --help` explains one command. Exit codes: 0 good; 1 usage or bad input; 2 a check\n"
-         "failed; 3 regression; 4 weak or handicapped under --strict; 5 nothing ran; 130 interrupted.");
+         "`fflab COMMAND --help` explains one command. Exit codes:");
+    for (size_t i = 0; i < ffl_exit_code_count; i++)
+        printf("  %-3d %s\n", ffl_exit_codes[i].code, ffl_exit_codes[i].meaning);
 }
 
 void ffl_help_command(const ffl_command *command)

@@ -23,6 +23,13 @@ enum {
     FFL_EXIT_INTERRUPTED = 130
 };
 
+/* What they mean, in a line each. */
+extern const struct ffl_exit_meaning {
+    int code;
+    const char *meaning;
+} ffl_exit_codes[];
+extern const size_t ffl_exit_code_count;
+
 typedef enum ffl_option {
     FFL_OPT_VARIANT = 0, /* repeatable */
     FFL_OPT_EXCLUDE,     /* repeatable */
@@ -130,8 +137,10 @@ void ffl_help_command(const ffl_command *command);
 
 bool ffl_option_given(const ffl_options *options, ffl_option option);
 
-/* "--batch": for messages and repeat commands. */
+/* "--batch": for messages and repeat commands; "B,…", NULL for a flag; one line on it. */
 const char *ffl_option_name(ffl_option option);
+const char *ffl_option_argument(ffl_option option);
+const char *ffl_option_help(ffl_option option);
 
 ffl_status ffl_option_size(const ffl_options *options, ffl_option option, size_t min, size_t max, size_t fallback,
                            size_t *out);
