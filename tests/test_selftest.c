@@ -11,11 +11,11 @@ static run_result r;
 static void selftest(const char *arguments)
 {
     char command[1024];
-    snprintf(command, sizeof command, "$FFLAB selftest %s", arguments);
+    snprintf(command, sizeof command, "$FFLAB selftest --timeout 10m %s", arguments);
     run_shell(command, &r);
 }
 
-Test(selftest, published_bugs_and_memory_bugs_are_caught, .timeout = 240)
+Test(selftest, published_bugs_and_memory_bugs_are_caught, .timeout = 900)
 {
     selftest("published memory fff_mutant_one_in_10000");
     cr_expect_eq(r.exit_code, 0, "%s%s", r.out, r.err);
@@ -23,14 +23,14 @@ Test(selftest, published_bugs_and_memory_bugs_are_caught, .timeout = 240)
     cr_expect(strstr(r.out, "read 0 bytes past the end of x"), "%s", r.out);
 }
 
-Test(selftest, honest_variants_are_accepted, .timeout = 240)
+Test(selftest, honest_variants_are_accepted, .timeout = 900)
 {
     selftest("fff_honest_lanes fff_honest_tf32 fff_honest_int8 ff_honest_fused");
     cr_expect_eq(r.exit_code, 0, "%s%s", r.out, r.err);
     cr_expect(strstr(r.out, "0/0 mutants caught, 0/4 false alarms"), "%s", r.out);
 }
 
-Test(selftest, without_a_check_its_mutant_gets_away, .timeout = 240)
+Test(selftest, without_a_check_its_mutant_gets_away, .timeout = 900)
 {
     char path[] = "/tmp/fflab-selftest-XXXXXX", arguments[256];
     close(mkstemp(path));
