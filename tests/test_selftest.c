@@ -48,11 +48,30 @@ Test(selftest, without_a_check_its_mutant_gets_away, .timeout = 900)
     json_decref(document);
 }
 
+Test(selftest, honest_logits_stay_within_the_statistical_bound, .timeout = 240)
+{
+    selftest("--calibrate 100000 --seed 3");
+    cr_expect_eq(r.exit_code, 0, "%s%s", r.out, r.err);
+    cr_expect(strstr(r.out, " 0 beyond the statistical bound, 0 beyond the worst case"), "%s", r.out);
+    static char first[sizeof r.out];
+    strcpy(first, r.out);
+    *strstr(first, "calibration:") = '\0';
+    selftest("--calibrate 100000 --seed 3 --threads 3");
+    *strstr(r.out, "calibration:") = '\0';
+    cr_expect_str_eq(r.out, first, "the threads change what is found");
+}
+
 Test(selftest, refuses_names_it_does_not_know, .timeout = 60)
 {
     selftest("no_such_mutant");
     cr_expect_eq(r.exit_code, 1);
     cr_expect(strstr(r.err, "selftest no_such_mutant: no mutant and no family of that name"), "%s", r.err);
+    selftest("--calibrate 1000 memory");
+    cr_expect_eq(r.exit_code, 1);
+    cr_expect(strstr(r.err, "--calibrate 1000 tries no mutants: leave out memory"), "%s", r.err);
+    selftest("--threads 2");
+    cr_expect_eq(r.exit_code, 1);
+    cr_expect(strstr(r.err, "--threads 2 belongs to --calibrate"), "%s", r.err);
     selftest("--without fences");
     cr_expect_eq(r.exit_code, 1);
     cr_expect(strstr(r.err, "--without fences: expected some of old-values"), "%s", r.err);

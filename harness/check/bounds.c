@@ -3,9 +3,10 @@
 #include "kernels/gelu.h"
 #include <math.h>
 
-/* Standard deviations: of sums (see README.md for what was measured), and of single roundings. */
-#define SUM_SIGMAS 8.0
-#define ROUNDING_SIGMAS 5.0
+/* Roundings of sums, and single ones: times the root of the sum of their squared largest sizes (README.md).
+ */
+#define SUM_ROUNDINGS 8.0
+#define ROUNDINGS 5.0
 #define INT8_MAX_CODE 127.0
 #define INT16_MIN_CODE 0x1p13
 #define APPROXIMATE (64 * 0x1p-24) /* activation errors above are those of a formula, not of rounding */
@@ -119,26 +120,34 @@ typedef struct conversion {
     bool overflows;
 } conversion;
 
-static conversion convert(const ffl_arithmetic *a, const ffl_input *input, const float *w, double absolute,
-                          double squares)
+void ffl_half_steps(const ffl_arithmetic *a, const ffl_input *input, double w_peak, double *x_half,
+                    double *w_half)
+{
+    const double w_step = a->tensor_step_in > 0 ? a->tensor_step_in : w_peak / INT8_MAX_CODE;
+    *x_half = a->input_codes > 0 ? 0.5 * input->peak / a->input_codes : 0;
+    *w_half = a->int8_weights ? 0.5 * w_step : 0;
+}
+
+static conversion convert(const ffl_arithmetic *a, const ffl_input *input, const ffl_products *p)
 {
     const double n = (double)a->layer->width_in;
-    double peak, w_absolute, w_squares;
-    ffl_sum_norms(w, a->layer->width_in, &peak, &w_absolute, &w_squares);
     const double relative = a->input + a->weights + a->input * a->weights;
-    const double x_step = a->input_codes > 0 ? input->peak / a->input_codes : 0;
-    const double w_step = !a->int8_weights ? 0 : a->tensor_step_in ? a->tensor_step_in : peak / INT8_MAX_CODE;
-    const double x_variance = x_step * x_step / 12, w_variance = w_step * w_step / 12;
+    double x_half, w_half;
+    ffl_half_steps(a, input, p->w_peak, &x_half, &w_half);
+    const double x_square = x_half * x_half, w_square = w_half * w_half;
     return (conversion){
-        .worst = relative * absolute + 0.5 * x_step * (1 + a->weights) * w_absolute +
-                 0.5 * w_step * (1 + a->input) * input->absolute + 0.25 * x_step * w_step * n,
-        .statistical = ROUNDING_SIGMAS * sqrt((a->input * a->input + a->weights * a->weights) * squares +
-                                              x_variance * w_squares + w_variance * input->squares +
-                                              x_variance * w_variance * n),
-        .shared = ROUNDING_SIGMAS * sqrt(a->input * a->input * squares + x_variance * w_squares),
-        .underflow = a->input_tiny * (w_absolute + n * a->weights_tiny) + a->weights_tiny * input->absolute,
-        .unit = w_step > 0 && w_step < 1 && a->input_codes == 0 ? w_step : 1,
-        .overflows = a->weights && peak > a->weights_limit,
+        .worst = relative * p->absolute + x_half * (1 + a->weights) * p->w_absolute +
+                 w_half * (1 + a->input) * input->absolute + x_half * w_half * n,
+        .statistical =
+            ROUNDINGS * sqrt((a->input * a->input + a->weights * a->weights) * p->squares +
+                             x_square * p->w_squares + w_square * input->squares + x_square * w_square * n) +
+            fabs(p->lost),
+        .shared =
+            ROUNDINGS * sqrt(a->input * a->input * p->squares + x_square * p->w_squares) + fabs(p->lost),
+        .underflow =
+            a->input_tiny * (p->w_absolute + n * a->weights_tiny) + a->weights_tiny * input->absolute,
+        .unit = w_half > 0 && w_half < 0.5 && a->input_codes == 0 ? 2 * w_half : 1,
+        .overflows = a->weights && p->w_peak > a->weights_limit,
     };
 }
 
@@ -159,32 +168,45 @@ static void add_logit_rounding(const ffl_arithmetic *a, double magnitude, ffl_no
     node->worst += a->logit * (magnitude + node->worst) + a->logit_tiny;
 }
 
+void ffl_node_bound(const ffl_arithmetic *a, const ffl_input *input, const ffl_products *p, double bias,
+                    ffl_node *node)
+{
+    const double n = (double)a->layer->width_in, z = node->z;
+    /* Nothing but zeros is added: every arithmetic gets that right, and the tie rule decides. */
+    if (p->absolute == 0 && bias == 0)
+        return;
+    conversion c = {.unit = 1};
+    if (!a->plain)
+        c = convert(a, input, p);
+    const double underflow = c.underflow + (2 * n + 2) * a->sum_tiny;
+    const double magnitude = p->absolute + c.worst + fabs(bias);
+    node->worst = c.worst + a->gamma_in * magnitude + (1 + a->gamma_in) * underflow;
+    node->statistical =
+        SUM_ROUNDINGS * a->roundoff * sqrt(n) * (sqrt(p->squares) + fabs(z - bias) + fabs(bias)) +
+        c.statistical + underflow;
+    add_logit_rounding(a, fabs(z) + fabs(bias), node);
+    if (a->data == FFL_DATA_EQUAL_PRODUCTS || node->statistical > node->worst)
+        node->statistical = node->worst;
+    node->shared = c.shared < node->statistical ? c.shared : node->statistical;
+    node->overflows = c.overflows || !(magnitude < a->sum_limit * c.unit) || !(magnitude < a->logit_limit) ||
+                      !(fabs(node->g) < a->hidden_limit);
+}
+
 ffl_node ffl_node_new(const ffl_arithmetic *a, const ffl_input *input, size_t neuron, double z)
 {
     const ffl_layer *l = a->layer;
     const float *w = l->w_in + neuron * l->width_in;
-    const double n = (double)l->width_in, bias = l->b_in[neuron];
-    double absolute, squares;
-    ffl_sum_products(input->x, w, l->width_in, &absolute, &squares);
+    ffl_products p = {0};
+    ffl_sum_products(input->x, w, l->width_in, &p.absolute, &p.squares);
+    if (!a->plain)
+        ffl_sum_norms(w, l->width_in, &p.w_peak, &p.w_absolute, &p.w_squares);
+    double x_half, w_half;
+    ffl_half_steps(a, input, p.w_peak, &x_half, &w_half);
+    if (x_half > 0 || w_half > 0)
+        p.lost = ffl_sum_small(input->x, w, l->width_in, x_half, w_half);
     ffl_node node = {.neuron = neuron, .z = z, .g = ffl_activate_double(l->activation, z)};
     node.step = step_out(a, neuron);
-    /* Nothing but zeros is added: every arithmetic gets that right, and the tie rule decides. */
-    if (absolute == 0 && bias == 0)
-        return node;
-    conversion c = {.unit = 1};
-    if (!a->plain)
-        c = convert(a, input, w, absolute, squares);
-    const double underflow = c.underflow + (2 * n + 2) * a->sum_tiny;
-    const double magnitude = absolute + c.worst + fabs(bias);
-    node.worst = c.worst + a->gamma_in * magnitude + (1 + a->gamma_in) * underflow;
-    node.statistical = SUM_SIGMAS * a->roundoff * sqrt(n) * (sqrt(squares) + fabs(z - bias) + fabs(bias)) +
-                       c.statistical + underflow;
-    add_logit_rounding(a, fabs(z) + fabs(bias), &node);
-    if (a->data == FFL_DATA_EQUAL_PRODUCTS || node.statistical > node.worst)
-        node.statistical = node.worst;
-    node.shared = c.shared < node.statistical ? c.shared : node.statistical;
-    node.overflows = c.overflows || !(magnitude < a->sum_limit * c.unit) || !(magnitude < a->logit_limit) ||
-                     !(fabs(node.g) < a->hidden_limit);
+    ffl_node_bound(a, input, &p, (double)l->b_in[neuron], &node);
     return node;
 }
 
@@ -217,8 +239,8 @@ void ffl_sums_add(const ffl_arithmetic *a, const ffl_node *node, double hidden_p
     error += a->hidden * (g + error) + 0.5 * hidden_step + hidden_tiny;
     const double activation = a->activation_error * z, hidden = a->hidden * g, weights = a->weights * g;
     const double deviation = a->slope * node->statistical + hidden_tiny +
-                             ROUNDING_SIGMAS * sqrt(activation * activation + hidden * hidden +
-                                                    weights * weights + hidden_step * hidden_step / 12);
+                             ROUNDINGS * sqrt(activation * activation + hidden * hidden + weights * weights +
+                                              0.25 * hidden_step * hidden_step);
     const double gamma = a->gamma_out;
     const ffl_spread spread = {
         .value = node->g,
@@ -232,9 +254,9 @@ void ffl_sums_add(const ffl_arithmetic *a, const ffl_node *node, double hidden_p
     if (sums->shared)
         ffl_sum_axpy(sign * (a->slope * node->shared + activation), w, l->width_out, sums->shared);
 
-    const double flat = ROUNDING_SIGMAS * g * node->step;
+    const double flat = ROUNDINGS * g * node->step;
     sums->flat_worst += sign * (1 + gamma) * (g + error) * (0.5 * node->step + a->weights_tiny);
-    sums->flat_deviations += sign * (flat * flat / 12);
+    sums->flat_deviations += sign * (0.25 * flat * flat);
 }
 
 static double above_zero(double v)
@@ -245,7 +267,7 @@ static double above_zero(double v)
 void ffl_sums_finish(const ffl_arithmetic *a, const ffl_sums *sums, const double *y, const float *bias,
                      size_t count, double *statistical, double *worst)
 {
-    const double k = (double)a->visited, sigmas = SUM_SIGMAS * a->roundoff * sqrt(k);
+    const double k = (double)a->visited, sigmas = SUM_ROUNDINGS * a->roundoff * sqrt(k);
     const double underflow = (2 * k + 2) * a->sum_tiny + a->output_tiny;
     const bool equal_products = a->data == FFL_DATA_EQUAL_PRODUCTS;
     for (size_t j = 0; j < count; j++) {

@@ -50,6 +50,21 @@ typedef struct ffl_node {
 
 ffl_node ffl_node_new(const ffl_arithmetic *arithmetic, const ffl_input *input, size_t neuron, double z);
 
+/* What the bounds of a logit are made of, besides those of its input. */
+typedef struct ffl_products {
+    double absolute, squares;             /* Σ|x_i·w_i|, Σ(x_i·w_i)² */
+    double w_peak, w_absolute, w_squares; /* of the weights; unspecified where arithmetic->plain */
+    double lost; /* Σx_i·w_i where either factor becomes 0 in fixed point; 0 where there is none */
+} ffl_products;
+
+/* Half a step of fixed-point inputs and weights, 0 without: what is not larger becomes 0. */
+void ffl_half_steps(const ffl_arithmetic *arithmetic, const ffl_input *input, double w_peak, double *x_half,
+                    double *w_half);
+
+/* The part of ffl_node_new that follows from these sums: all bounds, for the node's z and g. */
+void ffl_node_bound(const ffl_arithmetic *arithmetic, const ffl_input *input, const ffl_products *products,
+                    double bias, ffl_node *node);
+
 /* May the branch at this node go either way, within its statistical (or worst-case) bound? */
 bool ffl_node_open(const ffl_arithmetic *arithmetic, const ffl_node *node, bool worst);
 

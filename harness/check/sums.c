@@ -29,6 +29,19 @@ INLINE void products(const float *x, const float *w, size_t n, double *absolute,
     *squares = s[0];
 }
 
+INLINE double small_products(const float *x, const float *w, size_t n, double x_limit, double w_limit)
+{
+    double s[LANES] = {0};
+    for (size_t i = 0; i < n; i++) {
+        const double a = x[i], b = w[i];
+        const bool small = (fabs(a) <= x_limit) | (fabs(b) <= w_limit);
+        s[i % LANES] += small ? a * b : 0;
+    }
+    for (size_t k = 1; k < LANES; k++)
+        s[0] += s[k];
+    return s[0];
+}
+
 INLINE void spread_over(const ffl_spread *c, const float *w, size_t n, double *restrict worst,
                         double *restrict squares, double *restrict deviations)
 {
@@ -48,6 +61,11 @@ INLINE void spread_over(const ffl_spread *c, const float *w, size_t n, double *r
                                          double *squares)                                                    \
     {                                                                                                        \
         products(x, w, n, absolute, squares);                                                                \
+    }                                                                                                        \
+    target static double small_##suffix(const float *x, const float *w, size_t n, double x_limit,            \
+                                        double w_limit)                                                      \
+    {                                                                                                        \
+        return small_products(x, w, n, x_limit, w_limit);                                                    \
     }                                                                                                        \
     target static void spread_##suffix(const ffl_spread *c, const float *w, size_t n, double *worst,         \
                                        double *squares, double *deviations)                                  \
@@ -75,6 +93,18 @@ void ffl_sum_products(const float *x, const float *w, size_t n, double *absolute
     }
 #endif
     products_base(x, w, n, absolute, squares);
+}
+
+double ffl_sum_small(const float *x, const float *w, size_t n, double x_limit, double w_limit)
+{
+#if defined(__x86_64__)
+    const ffl_machine *machine = ffl_machine_host();
+    if (machine->isa[FFL_ISA_AVX512])
+        return small_avx512(x, w, n, x_limit, w_limit);
+    if (machine->isa[FFL_ISA_AVX2])
+        return small_avx2(x, w, n, x_limit, w_limit);
+#endif
+    return small_base(x, w, n, x_limit, w_limit);
 }
 
 void ffl_sum_norms(const float *v, size_t n, double *peak, double *absolute, double *squares)

@@ -10,6 +10,9 @@
 /* Σ|x_i·w_i| and Σ(x_i·w_i)²; the products are exact. */
 void ffl_sum_products(const float *x, const float *w, size_t n, double *absolute, double *squares);
 
+/* Σx_i·w_i over the products with |x_i| <= x_limit or |w_i| <= w_limit. */
+double ffl_sum_small(const float *x, const float *w, size_t n, double x_limit, double w_limit);
+
 /* Largest |v_i|, Σ|v_i| and Σv_i². */
 void ffl_sum_norms(const float *v, size_t n, double *peak, double *absolute, double *squares);
 

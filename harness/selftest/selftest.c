@@ -1,6 +1,7 @@
 /* `fflab selftest`: does the verifier reject what is wrong, and only that? */
 #include "harness/check/checks.h"
 #include "harness/commands.h"
+#include "harness/selftest/calibration.h"
 #include "harness/selftest/score.h"
 #include <fnmatch.h>
 #include <jansson.h>
@@ -242,12 +243,53 @@ static ffl_status run_all(const ffl_options *options, ffl_drive *drive, const pl
     return status;
 }
 
+/* ---- Calibration ---- */
+
+static ffl_status read_calibration(const ffl_options *options, ffl_calibration_request *out)
+{
+    enum { THREADS_MAX = 64 };
+    const int cpus = ffl_machine_host()->cpus;
+    size_t threads;
+    FFL_TRY(ffl_option_size(options, FFL_OPT_CALIBRATE, 1, (size_t)1 << 40, 0, &out->logits));
+    FFL_TRY(ffl_option_size(options, FFL_OPT_THREADS, 1, THREADS_MAX,
+                            (size_t)(cpus < THREADS_MAX ? cpus : THREADS_MAX), &threads));
+    FFL_TRY(ffl_option_seed(options, 1, &out->seed));
+    out->threads = (int)threads;
+    if (options->word_count || ffl_option_given(options, FFL_OPT_WITHOUT))
+        return ffl_fail(FFL_BAD_INPUT, "--calibrate %s tries no mutants: leave out %s",
+                        options->value[FFL_OPT_CALIBRATE],
+                        options->word_count ? options->words[0] : "--without");
+    return FFL_OK;
+}
+
+static ffl_status calibrate(const ffl_options *options, int *exit_code)
+{
+    ffl_calibration_request request;
+    FFL_TRY(read_calibration(options, &request));
+    const double start = now_seconds();
+    ffl_calibration *calibration = calloc(1, sizeof *calibration);
+    if (!calibration)
+        return ffl_fail(FFL_NO_MEMORY, "no memory for the calibration");
+    const ffl_status status = ffl_calibration_run(&request, calibration);
+    if (status == FFL_OK)
+        *exit_code = ffl_calibration_report(calibration, now_seconds() - start,
+                                            ffl_option_given(options, FFL_OPT_JSON));
+    free(calibration);
+    return status;
+}
+
 static ffl_status validate(const ffl_options *options)
 {
     plan p;
     double seconds;
     uint64_t seed;
     ffl_drive drive = {.options = options};
+    ffl_calibration_request calibration;
+    if (ffl_option_given(options, FFL_OPT_CALIBRATE))
+        return read_calibration(options, &calibration);
+    if (ffl_option_given(options, FFL_OPT_THREADS))
+        return ffl_fail(FFL_BAD_INPUT, "--threads %s belongs to --calibrate",
+                        options->value[FFL_OPT_THREADS]);
     FFL_TRY(make_plan(options, &p));
     FFL_TRY(ffl_option_duration(options, FFL_OPT_TIMEOUT, default_timeout, &seconds));
     FFL_TRY(ffl_option_seed(options, 1, &seed));
@@ -260,6 +302,8 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 {
     plan p;
     ffl_drive drive = {.options = options};
+    if (ffl_option_given(options, FFL_OPT_CALIBRATE))
+        return calibrate(options, exit_code);
     FFL_TRY(make_plan(options, &p));
     FFL_TRY(ffl_option_duration(options, FFL_OPT_TIMEOUT, default_timeout, &drive.timeout_s));
     FFL_TRY(ffl_option_seed(options, 1, &drive.seed));
@@ -270,14 +314,20 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option selftest_options[] = {
-    FFL_OPT_WITHOUT, FFL_OPT_SEED, FFL_OPT_TIMEOUT, FFL_OPT_JSON, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_WITHOUT,
+    FFL_OPT_CALIBRATE,
+    FFL_OPT_THREADS,
+    FFL_OPT_SEED,
+    FFL_OPT_TIMEOUT,
+    FFL_OPT_JSON,
+    FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT,
 };
 
 const ffl_command ffl_command_selftest = {
     .name = "selftest",
     .summary = "does the verifier catch planted bugs, and only those?",
-    .usage = "[MUTANT|FAMILY]… [--without CHECK,…]",
+    .usage = "[MUTANT|FAMILY]… [--without CHECK,…] | --calibrate LOGITS [--threads N]",
     .help =
         "Variants that are wrong on purpose (\"mutants\") go through the default design of `check`, and "
         "those "
@@ -286,11 +336,17 @@ const ffl_command ffl_command_selftest = {
         "variants that look odd must pass. Exit code 2 when one got away or an honest one was rejected.\n\n"
         "--without leaves out one check at a time and shows what gets away then: what each is worth.\n"
         "`--without each` takes all in turn. Names and meanings: harness/check/README.md.\n\n"
+        "--calibrate computes so many logits per kernel as honest kernels of each type do (f32 in several "
+        "orders,\n"
+        "tf32, bf16, f16, int8), on data that is hard to bound, and prints the largest error in units of "
+        "the\n"
+        "statistical bound that `check` uses. Exit code 2 when a single one is beyond it.\n\n"
         "The score of a run over everything is kept; `check` and `report` show it.\n\n"
         "Examples:\n"
         "  fflab selftest\n"
         "  fflab selftest memory 'fff_mutant_ti*'\n"
-        "  fflab selftest --without fence-after,ties\n",
+        "  fflab selftest --without fence-after,ties\n"
+        "  fflab selftest --calibrate 100000000\n",
     .options = selftest_options,
     .words_max = 64,
     .validate = validate,
