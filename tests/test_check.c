@@ -16,7 +16,7 @@ static json_t *check_json(const char *arguments, int *exit_code)
     static run_result r;
     char path[] = "/tmp/fflab-check-XXXXXX", command[4096];
     close(mkstemp(path));
-    snprintf(command, sizeof command, "$FFLAB check %s --json > %s", arguments, path);
+    snprintf(command, sizeof command, "$FFLAB check %s --shrink 0 --json > %s", arguments, path);
     run_shell(command, &r);
     *exit_code = r.exit_code;
     json_error_t error;

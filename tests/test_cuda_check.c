@@ -19,7 +19,7 @@ static json_t *check_json(const char *arguments, int exit_code)
     static run_result r;
     char path[] = "/tmp/fflab-check-XXXXXX", command[4096];
     close(mkstemp(path));
-    snprintf(command, sizeof command, "$FFLAB check %s --json > %s", arguments, path);
+    snprintf(command, sizeof command, "$FFLAB check %s --shrink 0 --json > %s", arguments, path);
     run_shell(command, &r);
     cr_assert_eq(r.exit_code, exit_code, "%s: exit code %d; %s", command, r.exit_code, r.err);
     json_error_t error;

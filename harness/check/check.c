@@ -1,8 +1,10 @@
 /* `fflab check`: which variants are right, on which data, and how near their bounds they come. */
 #include "harness/check/external.h"
 #include "harness/check/session.h"
+#include "harness/check/shrink.h"
 #include "harness/commands.h"
 #include "harness/registry.h"
+#include "harness/results.h"
 #include "harness/selftest/score.h"
 #include "harness/worker.h"
 #include <math.h>
@@ -11,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-static const double default_timeout = 60;
+static const double default_timeout = 60, default_shrink = 10;
 
 typedef struct selection {
     const ffl_variant **variants; /* that can run here */
@@ -121,6 +123,17 @@ static ffl_status keep_shard(const ffl_options *options, ffl_case_list *cases)
     return FFL_OK;
 }
 
+/* --in-process serves debuggers: nothing is tried again there unless asked for. */
+static ffl_status read_shrink(const ffl_options *options, double *seconds)
+{
+    const char *text = options->value[FFL_OPT_SHRINK];
+    *seconds = 0;
+    if (text && strcmp(text, "0") == 0)
+        return FFL_OK;
+    return ffl_option_duration(options, FFL_OPT_SHRINK,
+                               ffl_option_given(options, FFL_OPT_IN_PROCESS) ? 0 : default_shrink, seconds);
+}
+
 static ffl_status validate(const ffl_options *options)
 {
     double seconds;
@@ -129,6 +142,7 @@ static ffl_status validate(const ffl_options *options)
     FFL_TRY(ffl_external_validate(options));
     FFL_TRY(ffl_option_duration(options, FFL_OPT_TIMEOUT, default_timeout, &seconds));
     FFL_TRY(ffl_option_duration(options, FFL_OPT_BUDGET, 0, &seconds));
+    FFL_TRY(read_shrink(options, &seconds));
     if (ffl_option_given(options, FFL_OPT_RESULT))
         return FFL_OK;
     FFL_TRY(select_variants(options, &selected));
@@ -172,6 +186,42 @@ static ffl_status expect_all(const ffl_session *session, const selection *select
     return FFL_OK;
 }
 
+/* One case of every variant that failed; each gets an equal part of the time that is left. */
+static ffl_status shrink_all(const ffl_session *session)
+{
+    const double start = now_seconds();
+    double budget;
+    char dir[FFL_PATH_MAX], folder[FFL_PATH_MAX];
+    const ffl_variant *variant;
+    ffl_check_case item;
+    ffl_judgement found;
+    size_t left = 0;
+    for (size_t i = 0; i < ffl_tally_variants(session->tally); i++)
+        left += ffl_tally_bad(session->tally, i, &variant, &item, &found);
+    FFL_TRY(read_shrink(session->options, &budget));
+    if (left == 0 || budget == 0)
+        return FFL_OK;
+    FFL_TRY(ffl_results_dir(session->options, dir));
+    FFL_TRY(ffl_results_path(session->journal ? ffl_journal_dir(session->journal) : dir, "capsules", folder));
+    FFL_TRY(ffl_results_create(folder));
+    for (size_t i = 0; i < ffl_tally_variants(session->tally); i++) {
+        ffl_shrunk shrunk;
+        const double remaining = budget - (now_seconds() - start);
+        if (!ffl_tally_bad(session->tally, i, &variant, &item, &found))
+            continue;
+        const ffl_shrink_request request = {.options = session->options,
+                                            .dir = folder,
+                                            .budget_s = remaining > 0 ? remaining / (double)left : 0,
+                                            .timeout_s = session->timeout_s,
+                                            .in_process = session->parallel == 0};
+        left--;
+        ffl_progress_show(session->progress, 0, variant->name);
+        FFL_TRY(ffl_shrink_case(&request, variant, &item, &found, &shrunk));
+        FFL_TRY(ffl_tally_add_capsule(session->tally, variant, &shrunk));
+    }
+    return FFL_OK;
+}
+
 static ffl_status run_session(const ffl_options *options, ffl_session *session, const selection *selected,
                               int *exit_code)
 {
@@ -187,6 +237,8 @@ static ffl_status run_session(const ffl_options *options, ffl_session *session, 
     ffl_tally_watch(session->tally, session->progress);
     if (status == FFL_OK)
         status = ffl_session_run(session);
+    if (status == FFL_OK)
+        status = shrink_all(session);
     if (status == FFL_OK || status == FFL_INTERRUPTED)
         ffl_tally_finish(session->tally, now_seconds() - start);
     *exit_code = ffl_tally_exit_code(session->tally);
@@ -236,35 +288,16 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option check_options[] = {
-    FFL_OPT_VARIANT,
-    FFL_OPT_EXCLUDE,
-    FFL_OPT_PLUGIN,
-    FFL_OPT_TREE,
-    FFL_OPT_NEURONS,
-    FFL_OPT_WIDTH,
-    FFL_OPT_WIDTH_OUT,
-    FFL_OPT_ACTIVATION,
-    FFL_OPT_PRESET,
-    FFL_OPT_BATCH,
-    FFL_OPT_THREADS,
-    FFL_OPT_CLASS,
-    FFL_OPT_FIXTURE,
-    FFL_OPT_SEED,
-    FFL_OPT_WEIGHTS,
-    FFL_OPT_INPUT,
-    FFL_OPT_RESULT,
-    FFL_OPT_CONTRACT,
-    FFL_OPT_BUDGET,
-    FFL_OPT_OUT,
-    FFL_OPT_JSON,
-    FFL_OPT_RESUME,
-    FFL_OPT_SHARD,
-    FFL_OPT_STRICT,
-    FFL_OPT_IN_PROCESS,
-    FFL_OPT_TIMEOUT,
-    FFL_OPT_PROBLEMS,
-    FFL_OPT_BLAS_LIBRARY,
-    FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_VARIANT,    FFL_OPT_EXCLUDE,      FFL_OPT_PLUGIN,
+    FFL_OPT_TREE,       FFL_OPT_NEURONS,      FFL_OPT_WIDTH,
+    FFL_OPT_WIDTH_OUT,  FFL_OPT_ACTIVATION,   FFL_OPT_PRESET,
+    FFL_OPT_BATCH,      FFL_OPT_THREADS,      FFL_OPT_CLASS,
+    FFL_OPT_FIXTURE,    FFL_OPT_SEED,         FFL_OPT_WEIGHTS,
+    FFL_OPT_INPUT,      FFL_OPT_RESULT,       FFL_OPT_CONTRACT,
+    FFL_OPT_BUDGET,     FFL_OPT_OUT,          FFL_OPT_JSON,
+    FFL_OPT_RESUME,     FFL_OPT_SHARD,        FFL_OPT_STRICT,
+    FFL_OPT_IN_PROCESS, FFL_OPT_TIMEOUT,      FFL_OPT_SHRINK,
+    FFL_OPT_PROBLEMS,   FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT,
 };
 
@@ -294,6 +327,9 @@ const ffl_command ffl_command_check = {
         "rounding explains. WEAK: passed, but the data proves little. --result judges rows that another "
         "program\n"
         "computed. --out DIR keeps a journal.\n\n"
+        "A failing case of each variant is then reduced while it fails (--shrink TIME) and saved as a "
+        "capsule, a\n"
+        "small file under capsules/ of the results folder, which `fflab replay` repeats and explains.\n\n"
         "Examples:\n"
         "  fflab check\n"
         "  fflab check -v 'fff_*' --tree 1x11 --batch 1,128\n"

@@ -51,6 +51,21 @@ ffl_errors ffl_combination_errors(const ffl_walk *walk, const ffl_alternatives *
     return errors;
 }
 
+ffl_element ffl_combination_element(const ffl_walk *walk, const ffl_alternatives *alternatives,
+                                    const size_t *chosen, size_t count, size_t j)
+{
+    ffl_element e;
+    double y = 0, w = 0, q = 0, d = 0, h = 0;
+    ffl_sums sums = {.y = &y, .worst = &w, .squares = &q, .deviations = &d, .shared = &h}, base = walk->sums;
+    base.y = walk->y;
+    add_chunk(&base, j, 1, &sums);
+    for (size_t c = 0; c < count; c++)
+        add_chunk(&alternatives->item[chosen[c]].change, j, 1, &sums);
+    ffl_sums_finish(walk->arithmetic, &sums, &y, NULL, 1, &e.statistical, &e.worst);
+    e.y = y;
+    return e;
+}
+
 /* Tries one combination and keeps it when it is the best so far. */
 static void try_combination(const ffl_walk *walk, const ffl_alternatives *alternatives, const size_t *chosen,
                             size_t count, const float *got, ffl_combination *best)

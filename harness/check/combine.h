@@ -20,6 +20,13 @@ typedef struct ffl_combination {
 ffl_errors ffl_combination_errors(const ffl_walk *walk, const ffl_alternatives *alternatives,
                                   const size_t *chosen, size_t count, const float *got);
 
+/* Value and bounds of output j under that combination. */
+typedef struct ffl_element {
+    double y, statistical, worst;
+} ffl_element;
+ffl_element ffl_combination_element(const ffl_walk *walk, const ffl_alternatives *alternatives,
+                                    const size_t *chosen, size_t count, size_t j);
+
 ffl_status ffl_combination_search(const ffl_walk *walk, const ffl_alternatives *alternatives,
                                   const float *got, ffl_combination *out);
 

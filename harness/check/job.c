@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "harness/check/job.h"
+#include "harness/check/capsule.h"
 #include "harness/check/cases.h"
 #include "harness/check/guard.h"
 #include "harness/registry.h"
@@ -39,11 +40,12 @@ static double get_real(const json_t *json, const char *name)
 
 json_t *ffl_judgement_to_json(const char *variant, const ffl_judgement *j)
 {
-    json_t *json = json_pack("{s:s, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:s%}", "result", variant, "verdict",
-                             (int)j->verdict, "weak", j->weak, "rows", (json_int_t)j->rows, "unbounded",
-                             (json_int_t)j->unbounded_rows, "suspect", (json_int_t)j->suspect_rows, "failed",
-                             (json_int_t)j->failed_rows, "flips", (json_int_t)j->flips, "reason", j->reason,
-                             strlen(j->reason));
+    json_t *json = json_pack("{s:s, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s%}", "result",
+                             variant, "verdict", (int)j->verdict, "weak", j->weak, "rows",
+                             (json_int_t)j->rows, "unbounded", (json_int_t)j->unbounded_rows, "suspect",
+                             (json_int_t)j->suspect_rows, "failed", (json_int_t)j->failed_rows, "flips",
+                             (json_int_t)j->flips, "located", j->located, "row", (json_int_t)j->row,
+                             "element", (json_int_t)j->element, "reason", j->reason, strlen(j->reason));
     put_real(json, "flip_margin", j->flip_margin);
     put_real(json, "error_statistical", j->error_statistical);
     put_real(json, "error_worst", j->error_worst);
@@ -52,12 +54,13 @@ json_t *ffl_judgement_to_json(const char *variant, const ffl_judgement *j)
 
 ffl_status ffl_judgement_from_json(const json_t *json, ffl_judgement *j)
 {
-    int verdict, weak;
-    json_int_t rows, unbounded, suspect, failed, flips;
+    int verdict, weak, located;
+    json_int_t rows, unbounded, suspect, failed, flips, row, element;
     const char *reason;
-    if (json_unpack((json_t *)json, "{s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:s}", "verdict", &verdict, "weak",
-                    &weak, "rows", &rows, "unbounded", &unbounded, "suspect", &suspect, "failed", &failed,
-                    "flips", &flips, "reason", &reason) != 0 ||
+    if (json_unpack((json_t *)json, "{s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s}", "verdict",
+                    &verdict, "weak", &weak, "rows", &rows, "unbounded", &unbounded, "suspect", &suspect,
+                    "failed", &failed, "flips", &flips, "located", &located, "row", &row, "element", &element,
+                    "reason", &reason) != 0 ||
         verdict < 0 || verdict >= FFL_VERDICT_COUNT)
         return ffl_fail(FFL_INTERNAL, "a check result that cannot be read");
     *j = (ffl_judgement){.verdict = (ffl_verdict)verdict,
@@ -67,6 +70,9 @@ ffl_status ffl_judgement_from_json(const json_t *json, ffl_judgement *j)
                          .suspect_rows = (size_t)suspect,
                          .failed_rows = (size_t)failed,
                          .flips = (size_t)flips,
+                         .located = located,
+                         .row = (size_t)row,
+                         .element = (size_t)element,
                          .flip_margin = get_real(json, "flip_margin"),
                          .error_statistical = get_real(json, "error_statistical"),
                          .error_worst = get_real(json, "error_worst")};
@@ -126,7 +132,21 @@ static ffl_status die_with_device(const ffl_variant *variant, ffl_answer *answer
     abort();
 }
 
-static ffl_status try_variants(ffl_trial *trial, const json_t *names, bool isolated, ffl_answer *answer)
+/* explain: says more about a wrong row. */
+static ffl_status answer_result(ffl_trial *trial, const ffl_variant *variant, const ffl_judgement *judgement,
+                                bool explain, ffl_answer *answer)
+{
+    char text[2048] = "";
+    if (explain)
+        FFL_TRY(ffl_trial_explain(trial, variant, judgement, text, sizeof text));
+    json_t *line = ffl_judgement_to_json(variant->name, judgement);
+    if (*text)
+        json_object_set_new(line, "explanation", json_stringn_nocheck(text, strlen(text)));
+    return ffl_answer_send(answer, line);
+}
+
+static ffl_status try_variants(ffl_trial *trial, const json_t *names, bool isolated, bool explain,
+                               ffl_answer *answer)
 {
     size_t i;
     const json_t *name;
@@ -140,26 +160,39 @@ static ffl_status try_variants(ffl_trial *trial, const json_t *names, bool isola
         FFL_TRY(ffl_trial_run(trial, variant, &judgement));
         if (isolated)
             FFL_TRY(die_with_device(variant, answer));
-        FFL_TRY(ffl_answer_send(answer, ffl_judgement_to_json(variant->name, &judgement)));
+        FFL_TRY(answer_result(trial, variant, &judgement, explain, answer));
     }
     return FFL_OK;
 }
 
-ffl_status ffl_check_handle(const json_t *request, ffl_answer *answer)
+static ffl_status make_trial(const json_t *request, ffl_trial **out)
 {
     ffl_check_case item;
+    ffl_capsule capsule;
+    const char *path = json_string_value(json_object_get(request, "capsule"));
+    if (!path) {
+        FFL_TRY(ffl_case_from_json(json_object_get(request, "case"), &item));
+        return ffl_trial_new(&item, out);
+    }
+    FFL_TRY(ffl_capsule_read(path, &capsule));
+    item = ffl_capsule_case(&capsule);
+    return ffl_trial_new_on(&item, &capsule.layout, &capsule.fixture, out);
+}
+
+ffl_status ffl_check_handle(const json_t *request, ffl_answer *answer)
+{
     ffl_trial *trial;
-    FFL_TRY(ffl_case_from_json(json_object_get(request, "case"), &item));
     if (json_array_size(json_object_get(request, "variants")) == 0)
         return FFL_OK;
-    ffl_status status = ffl_trial_new(&item, &trial);
+    ffl_status status = make_trial(request, &trial);
     if (status == FFL_UNSUPPORTED || status == FFL_NO_MEMORY)
         return ffl_answer_send(answer, json_pack("{s:s}", "declined", ffl_error()));
     FFL_TRY(status);
     const bool isolated = json_is_true(json_object_get(request, "isolated"));
     if (isolated)
         ffl_check_watch_faults(answer);
-    status = try_variants(trial, json_object_get(request, "variants"), isolated, answer);
+    status = try_variants(trial, json_object_get(request, "variants"), isolated,
+                          json_object_get(request, "capsule") != NULL, answer);
     ffl_trial_free(trial);
     return status;
 }

@@ -2,10 +2,11 @@
  * A check job: one case and the variants to try on it, as a worker gets and answers it.
  *
  *   request   {"case": …, "variants": ["name", …], "isolated": true}
+ *             {"capsule": path, …} in place of a case: data from a file; what it says of a row is explained
  *   answers   {"declined": reason}            the data cannot be made: no variant was tried
  *             {"at": name}                    about to try this variant
  *             {"fault": text}                 the variant just touched a guarded page; the worker dies of it
- *             {"result": name, …judgement}
+ *             {"result": name, …judgement}      with an "explanation" where a capsule's row is wrong
  */
 #ifndef FFL_HARNESS_CHECK_JOB_H
 #define FFL_HARNESS_CHECK_JOB_H

@@ -78,11 +78,13 @@ static void explain(const pass *p, size_t index, ffl_verdict verdict, const char
     if (verdict <= out->verdict)
         return;
     out->verdict = verdict;
+    out->located = true;
+    out->row = judge->rows[index];
     const size_t at = index * e->width;
     const double *y = e->y + at;
     const float *got = p->got + judge->rows[index] * p->ldy;
     if (judge->arithmetic.data == FFL_DATA_EXACT) {
-        const size_t j = ffl_compare_exact(got, y, e->width);
+        const size_t j = out->element = ffl_compare_exact(got, y, e->width);
         snprintf(out->reason, sizeof out->reason, "row %zu element %zu: got %.9g, expected exactly %.9g%s",
                  judge->rows[index], j, (double)got[j], (double)(float)y[j], detail);
         return;
@@ -91,6 +93,7 @@ static void explain(const pass *p, size_t index, ffl_verdict verdict, const char
     size_t j = 0;
     while (j + 1 < e->width && fabs((double)got[j] - y[j]) <= (double)bound[j])
         j++;
+    out->element = j;
     const double error = fabs((double)got[j] - y[j]);
     snprintf(out->reason, sizeof out->reason,
              "row %zu element %zu: got %.9g, expected %.9g; the error %.3g is %.3g times the %s bound%s",

@@ -58,6 +58,8 @@ typedef struct ffl_judgement {
     double flip_margin;       /* largest |z| / statistical bound among flipped decisions, NaN without */
     double error_statistical; /* largest |error| / bound over judged elements, NaN for exact data */
     double error_worst;
+    bool located; /* the reason is about this row and element */
+    size_t row, element;
     char reason[512];
 } ffl_judgement;
 

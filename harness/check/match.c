@@ -142,8 +142,7 @@ static ffl_status explains(ffl_walk *walk, const float *got, size_t tree, unsign
     return status;
 }
 
-/* True when the row is the reference without the last level of every tree. */
-static bool shortened(const ffl_walk *walk, const float *got)
+bool ffl_match_shortened(const ffl_walk *walk, const float *got)
 {
     const ffl_layer *l = walk->layer;
     for (size_t j = 0; j < l->width_out; j++) {
@@ -165,7 +164,7 @@ ffl_status ffl_match_hint(ffl_walk *walk, const float *got, char *out, size_t si
     bool yes;
     ffl_node node;
     out[0] = 0;
-    if (shortened(walk, got)) {
+    if (ffl_match_shortened(walk, got)) {
         snprintf(out, size, "; it matches the walk without its last level");
         return FFL_OK;
     }

@@ -24,6 +24,9 @@ typedef struct ffl_match {
 ffl_status ffl_match_row(ffl_walk *walk, const float *got, ffl_errors errors, const int32_t *trace,
                          ffl_match *out);
 
+/* Is the row what comes out when the last level of every tree is left out? */
+bool ffl_match_shortened(const ffl_walk *walk, const float *got);
+
 /* Appends "; it matches …" when a walk with one wrong turn, a mirrored or a shortened one explains the row.
  */
 ffl_status ffl_match_hint(ffl_walk *walk, const float *got, char *out, size_t size);

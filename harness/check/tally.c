@@ -1,5 +1,6 @@
 #include "harness/check/tally.h"
 #include "harness/check/cases.h"
+#include "harness/check/shrink.h"
 #include "harness/environment.h"
 #include "harness/registry.h"
 #include "harness/selftest/score.h"
@@ -21,13 +22,15 @@ typedef struct row {
     size_t judged_rows, flips;
     double error, flip_margin; /* largest */
     bool handicapped;
+    ffl_check_case worst_case; /* of the gravest bad verdict, the cheapest */
+    ffl_judgement worst;
 } row;
 
 struct ffl_tally {
     const ffl_options *options;
     ffl_journal *journal;
     ffl_progress *progress;
-    json_t *results; /* --json */
+    json_t *results, *capsules; /* --json */
     row *rows;
     size_t row_count;
 };
@@ -40,7 +43,7 @@ ffl_status ffl_tally_new(const ffl_options *options, ffl_journal *journal, ffl_t
         return ffl_fail(FFL_NO_MEMORY, "no memory for the check's results");
     *t = (ffl_tally){.options = options, .journal = journal};
     if (ffl_option_given(options, FFL_OPT_JSON))
-        t->results = json_array();
+        t->results = json_array(), t->capsules = json_array();
     return FFL_OK;
 }
 
@@ -54,6 +57,7 @@ void ffl_tally_free(ffl_tally *tally)
     if (!tally)
         return;
     json_decref(tally->results);
+    json_decref(tally->capsules);
     free(tally->rows);
     free(tally);
 }
@@ -78,7 +82,7 @@ static row *row_of(ffl_tally *t, const ffl_variant *variant)
 
 /* ---- Records ---- */
 
-static void append(char *out, size_t size, const char *word)
+void ffl_append_word(char *out, size_t size, const char *word)
 {
     const bool plain =
         word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=:,./ ")] == 0;
@@ -86,27 +90,32 @@ static void append(char *out, size_t size, const char *word)
     snprintf(out + used, size - used, plain ? " %s" : " '%s'", word);
 }
 
+void ffl_option_words_of_origin(const ffl_options *options, char *out, size_t size)
+{
+    for (size_t i = 0; i < options->list_count[FFL_OPT_PLUGIN]; i++) {
+        ffl_append_word(out, size, "--plugin");
+        ffl_append_word(out, size, options->list[FFL_OPT_PLUGIN][i]);
+    }
+    if (ffl_option_given(options, FFL_OPT_BLAS_LIBRARY)) {
+        ffl_append_word(out, size, "--blas-library");
+        ffl_append_word(out, size, options->value[FFL_OPT_BLAS_LIBRARY]);
+    }
+    if (ffl_option_given(options, FFL_OPT_KEEP_BLAS_ENVIRONMENT))
+        ffl_append_word(out, size, "--keep-blas-environment");
+}
+
 /* "./fflab check -v NAME", with what the variants came from and the words of the case. */
 static void command_for(const ffl_options *options, const ffl_variant *variant, const ffl_check_case *item,
                         char *out, size_t size)
 {
     snprintf(out, size, "./fflab check");
-    for (size_t i = 0; i < options->list_count[FFL_OPT_PLUGIN]; i++) {
-        append(out, size, "--plugin");
-        append(out, size, options->list[FFL_OPT_PLUGIN][i]);
-    }
-    if (ffl_option_given(options, FFL_OPT_BLAS_LIBRARY)) {
-        append(out, size, "--blas-library");
-        append(out, size, options->value[FFL_OPT_BLAS_LIBRARY]);
-    }
-    if (ffl_option_given(options, FFL_OPT_KEEP_BLAS_ENVIRONMENT))
-        append(out, size, "--keep-blas-environment");
-    append(out, size, "-v");
-    append(out, size, variant->name);
+    ffl_option_words_of_origin(options, out, size);
+    ffl_append_word(out, size, "-v");
+    ffl_append_word(out, size, variant->name);
     if (item) {
         char words[384];
         ffl_case_words(item, variant->threaded ? item->threads : 1, words, sizeof words);
-        append(out, size, words);
+        ffl_append_word(out, size, words);
     }
 }
 
@@ -259,6 +268,36 @@ static void count(row *r, const ffl_judgement *j)
     r->flip_margin = fmax(r->flip_margin, j->flip_margin);
 }
 
+static double work_of(const ffl_check_case *c)
+{
+    return (double)ffl_layer_bytes(&c->shape) * (double)(c->batch + 1);
+}
+
+static void remember_bad(row *r, const ffl_check_case *item, const ffl_judgement *j)
+{
+    if (!is_bad(j->verdict) || !item || j->verdict < r->worst.verdict ||
+        (j->verdict == r->worst.verdict && work_of(item) >= work_of(&r->worst_case)))
+        return;
+    r->worst = *j;
+    r->worst_case = *item;
+}
+
+size_t ffl_tally_variants(const ffl_tally *tally)
+{
+    return tally->row_count;
+}
+
+bool ffl_tally_bad(const ffl_tally *tally, size_t i, const ffl_variant **variant, ffl_check_case *item,
+                   ffl_judgement *judgement)
+{
+    if (i >= tally->row_count || !is_bad(tally->rows[i].worst.verdict))
+        return false;
+    *variant = tally->rows[i].variant;
+    *item = tally->rows[i].worst_case;
+    *judgement = tally->rows[i].worst;
+    return true;
+}
+
 ffl_status ffl_tally_add(ffl_tally *t, const ffl_variant *variant, const ffl_check_case *item,
                          const ffl_judgement *j)
 {
@@ -268,6 +307,7 @@ ffl_status ffl_tally_add(ffl_tally *t, const ffl_variant *variant, const ffl_che
     ffl_record record;
     fill_record(t, variant, item, j, &record);
     count(r, j);
+    remember_bad(r, item, j);
     r->handicapped |= record.handicapped;
     ffl_status status = t->journal ? ffl_journal_write(t->journal, &record) : FFL_OK;
     if (t->results && json_array_append_new(t->results, ffl_record_to_json(&record)) != 0 && status == FFL_OK)
@@ -279,6 +319,52 @@ ffl_status ffl_tally_add(ffl_tally *t, const ffl_variant *variant, const ffl_che
         print_row(t, r);
     }
     return status;
+}
+
+/* ---- Capsules ---- */
+
+/* Every line of a text that has several, indented. */
+static void print_indented(const char *text)
+{
+    while (*text) {
+        const size_t length = strcspn(text, "\n");
+        printf("    %.*s\n", (int)length, text);
+        text += length + (text[length] == '\n');
+    }
+}
+
+static void print_capsule(const ffl_tally *t, const ffl_variant *variant, const ffl_shrunk *s)
+{
+    char command[4608] = "./fflab replay";
+    ffl_progress_clear(t->progress);
+    if (!s->repeated) {
+        printf("  %s: %s did not fail again in %zu attempts on the same data: no capsule\n", variant->name,
+               s->before, s->attempts);
+        return;
+    }
+    ffl_option_words_of_origin(t->options, command, sizeof command);
+    ffl_append_word(command, sizeof command, s->path);
+    printf("  %s %s: reduced from %s to %s%s in %zu attempts, %.1f s; %zu bytes; repeat: %s\n",
+           ffl_verdict_name(s->last.judgement.verdict), variant->name, s->before, s->after,
+           s->finished ? "" : " (time up: --shrink)", s->attempts, s->seconds, s->bytes, command);
+    print_indented(*s->last.explanation ? s->last.explanation : s->last.judgement.reason);
+}
+
+ffl_status ffl_tally_add_capsule(ffl_tally *t, const ffl_variant *variant, const ffl_shrunk *s)
+{
+    if (!t->results) {
+        print_capsule(t, variant, s);
+        return FFL_OK;
+    }
+    const ffl_judgement *j = &s->last.judgement;
+    json_t *line = json_pack(
+        "{s:s, s:b, s:b, s:s, s:I, s:s, s:s, s:I, s:f, s:s, s:s, s:s}", "variant", variant->name, "repeated",
+        s->repeated, "finished", s->finished, "file", s->path, "bytes", (json_int_t)s->bytes, "from",
+        s->before, "to", s->after, "attempts", (json_int_t)s->attempts, "seconds", s->seconds, "verdict",
+        ffl_verdict_name(j->verdict), "reason", j->reason, "explanation", s->last.explanation);
+    return line && json_array_append_new(t->capsules, line) == 0
+               ? FFL_OK
+               : ffl_fail(FFL_NO_MEMORY, "no memory for the check's results");
 }
 
 /* ---- The end ---- */
@@ -321,10 +407,10 @@ void ffl_tally_finish(ffl_tally *t, double seconds)
     if (t->results) {
         char verifier[256];
         ffl_score_line(verifier, sizeof verifier);
-        json_t *document =
-            json_pack("{s:O, s:s, s:{s:I, s:I, s:I, s:f}}", "results", t->results, "verifier", verifier,
-                      "summary", "variants", (json_int_t)all.variants, "cases", (json_int_t)all.cases,
-                      "passed", (json_int_t)all.verdicts[FFL_PASSED], "seconds", seconds);
+        json_t *document = json_pack("{s:O, s:O, s:s, s:{s:I, s:I, s:I, s:f}}", "results", t->results,
+                                     "capsules", t->capsules, "verifier", verifier, "summary", "variants",
+                                     (json_int_t)all.variants, "cases", (json_int_t)all.cases, "passed",
+                                     (json_int_t)all.verdicts[FFL_PASSED], "seconds", seconds);
         json_dumpf(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
         putchar('\n');
         json_decref(document);

@@ -25,11 +25,26 @@ ffl_status ffl_tally_expect(ffl_tally *tally, const ffl_variant *variant, size_t
 ffl_status ffl_tally_add(ffl_tally *tally, const ffl_variant *variant, const ffl_check_case *item,
                          const ffl_judgement *judgement);
 
+/* Of the i-th variant, the cheapest case of its gravest bad verdict; false when it has none, or there is no
+ * i. */
+bool ffl_tally_bad(const ffl_tally *tally, size_t i, const ffl_variant **variant, ffl_check_case *item,
+                   ffl_judgement *judgement);
+size_t ffl_tally_variants(const ffl_tally *tally);
+
+/* What a failing case was reduced to: a line, or for the JSON document. */
+struct ffl_shrunk;
+ffl_status ffl_tally_add_capsule(ffl_tally *tally, const ffl_variant *variant,
+                                 const struct ffl_shrunk *shrunk);
+
 /* Prints the last line, or the JSON document. */
 void ffl_tally_finish(ffl_tally *tally, double seconds);
 
 int ffl_tally_exit_code(const ffl_tally *tally);
 void ffl_tally_free(ffl_tally *tally);
+
+/* Appends a word, quoted where a shell needs it; and the options that say where variants come from. */
+void ffl_append_word(char *out, size_t size, const char *word);
+void ffl_option_words_of_origin(const ffl_options *options, char *out, size_t size);
 
 /* The journal's identity of a case and variant. */
 void ffl_check_key(const ffl_variant *variant, const ffl_check_case *item, char *out, size_t size);

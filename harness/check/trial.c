@@ -1,5 +1,6 @@
 #include "harness/check/trial.h"
 #include "harness/check/checks.h"
+#include "harness/check/explain.h"
 #include "harness/check/fixtures.h"
 #include "harness/check/guard.h"
 #include "harness/check/leaks.h"
@@ -22,6 +23,9 @@ struct ffl_trial {
     ffl_guarded weights[WEIGHTS];
     size_t batch, rows; /* of one full call; of all calls of a pass */
     float *got;         /* [rows][width_out] */
+    float *bad;         /* [width_out]: the row that the judgement names, as it was then */
+    int32_t *bad_trace; /* [trees][levels], and whether there is one */
+    bool traced;
     struct {
         ffl_contract contract;
         ffl_judge *judge;
@@ -45,9 +49,8 @@ ffl_layout ffl_layout_from_seed(uint64_t seed)
 }
 
 /* The layout without what a self-test leaves out. */
-static ffl_layout reduced_layout(uint64_t seed)
+static ffl_layout reduced_layout(ffl_layout layout)
 {
-    ffl_layout layout = ffl_layout_from_seed(seed);
     if (!ffl_check_on(FFL_CHECK_PADDING))
         layout.padding_x = layout.padding_y = 0;
     if (!ffl_check_on(FFL_CHECK_MISALIGNMENT))
@@ -70,16 +73,20 @@ static ffl_status guard_weights(ffl_guarded *guarded, const char *name, const fl
     return ffl_guard_lock(guarded, true);
 }
 
-static ffl_status make_data(ffl_trial *t)
+static ffl_status make_fixture(const ffl_check_case *c, bool bias, ffl_fixture *out)
 {
-    const ffl_check_case *c = &t->check_case;
     const ffl_fixture_request request = {.name = c->fixture,
                                          .shape = c->shape,
-                                         .bias = t->layout.bias,
+                                         .bias = bias,
                                          /* One row alone would look right from any cache of results. */
                                          .tokens = c->batch == 1 ? ROWS_OF_SINGLES : c->batch,
                                          .seed = c->seed};
-    FFL_TRY(ffl_fixture_make(&request, &t->fixture));
+    return ffl_fixture_make(&request, out);
+}
+
+static ffl_status guard_data(ffl_trial *t)
+{
+    const ffl_check_case *c = &t->check_case;
     const ffl_layer *l = &t->fixture.weights.layer;
     t->rows = t->fixture.tokens;
     t->batch = c->batch ? c->batch : t->rows;
@@ -91,18 +98,34 @@ static ffl_status make_data(ffl_trial *t)
     FFL_TRY(guard_weights(&t->weights[2], "w_out", l->w_out, l->neurons * l->width_out, &t->layer.w_out));
     FFL_TRY(guard_weights(&t->weights[3], "b_out", l->b_out, l->width_out, &t->layer.b_out));
     t->got = ffl_alloc_array(t->rows * l->width_out, sizeof *t->got);
-    return t->got ? FFL_OK : FFL_NO_MEMORY;
+    t->bad = ffl_alloc_array(l->width_out, sizeof *t->bad);
+    t->bad_trace = ffl_alloc_array(l->trees * l->levels + 1, sizeof *t->bad_trace);
+    return t->got && t->bad && t->bad_trace ? FFL_OK : FFL_NO_MEMORY;
 }
 
 ffl_status ffl_trial_new(const ffl_check_case *check_case, ffl_trial **out)
 {
+    const ffl_layout layout = ffl_layout_from_seed(check_case->seed);
+    ffl_fixture fixture;
+    *out = NULL;
+    FFL_TRY(make_fixture(check_case, layout.bias, &fixture));
+    return ffl_trial_new_on(check_case, &layout, &fixture, out);
+}
+
+ffl_status ffl_trial_new_on(const ffl_check_case *check_case, const ffl_layout *layout, ffl_fixture *fixture,
+                            ffl_trial **out)
+{
     *out = NULL;
     ffl_trial *t = ffl_alloc(sizeof *t);
-    if (!t)
+    if (!t) {
+        ffl_fixture_free(fixture);
         return FFL_NO_MEMORY;
+    }
     t->check_case = *check_case;
-    t->layout = reduced_layout(check_case->seed);
-    const ffl_status status = make_data(t);
+    t->layout = reduced_layout(*layout);
+    t->fixture = *fixture;
+    *fixture = (ffl_fixture){0};
+    const ffl_status status = guard_data(t);
     if (status != FFL_OK)
         ffl_trial_free(t);
     else
@@ -125,6 +148,8 @@ void ffl_trial_free(ffl_trial *trial)
         ffl_guard_free(&trial->weights[i]);
     ffl_fixture_free(&trial->fixture);
     ffl_free(trial->got);
+    ffl_free(trial->bad);
+    ffl_free(trial->bad_trace);
     ffl_free(trial);
 }
 
@@ -333,6 +358,11 @@ static void fail(ffl_judgement *out, ffl_verdict verdict, const char *pass, cons
 /* The graver verdict with its reason; the larger of all numbers (fmax passes over a NaN). */
 static void merge(ffl_judgement *into, const ffl_judgement *from, const char *pass)
 {
+    if (from->verdict > into->verdict) {
+        into->located = from->located;
+        into->row = from->row;
+        into->element = from->element;
+    }
     if (from->verdict > into->verdict || (from->weak && !into->weak && into->verdict == FFL_PASSED))
         fail(into, from->verdict > into->verdict ? from->verdict : into->verdict, pass, from->reason);
     into->weak |= from->weak;
@@ -384,6 +414,16 @@ static bool trace_pass(const ffl_trial *t, const ffl_instance *instance, order p
     return traced;
 }
 
+/* The row that the judgement names: the next pass overwrites it. */
+static void keep_row(ffl_trial *t, size_t row, const int32_t *trace)
+{
+    const size_t width = t->layer.width_out, visited = t->layer.trees * t->layer.levels;
+    memcpy(t->bad, t->got + row * width, width * sizeof *t->bad);
+    t->traced = trace != NULL;
+    if (trace)
+        memcpy(t->bad_trace, trace + row * visited, visited * sizeof *trace);
+}
+
 static ffl_status judge_passes(ffl_trial *t, const ffl_instance *instance, const ffl_judge *judge,
                                int32_t *trace, ffl_judgement *out)
 {
@@ -399,11 +439,14 @@ static ffl_status judge_passes(ffl_trial *t, const ffl_instance *instance, const
         FFL_TRY(do_pass(t, instance, (order)pass, &fine, why, sizeof why));
         if (!fine) {
             fail(out, FFL_FAILED, names[pass], why);
+            out->located = false;
             return FFL_OK;
         }
         if (trace && !trace_pass(t, instance, (order)pass, trace))
             trace = NULL;
         FFL_TRY(ffl_judge_rows(judge, t->got, t->layer.width_out, trace, &judgement));
+        if (judgement.verdict > out->verdict && judgement.located)
+            keep_row(t, judgement.row, trace);
         merge(out, &judgement, names[pass]);
     }
     return FFL_OK;
@@ -435,4 +478,20 @@ ffl_status ffl_trial_run(ffl_trial *t, const ffl_variant *variant, ffl_judgement
     ffl_free(trace);
     ffl_instance_free(&instance);
     return status;
+}
+
+ffl_status ffl_trial_explain(const ffl_trial *t, const ffl_variant *variant, const ffl_judgement *judgement,
+                             char *out, size_t size)
+{
+    const ffl_layer *l = &t->fixture.weights.layer;
+    out[0] = '\0';
+    if (!judgement->located)
+        return FFL_OK;
+    const ffl_bad_row row = {.x = t->fixture.x + judgement->row * l->width_in,
+                             .got = t->bad,
+                             .trace = t->traced ? t->bad_trace : NULL,
+                             .row = judgement->row,
+                             .element = judgement->element};
+    return ffl_explain_row(l, &variant->contract, ffl_fixture_data(&t->fixture, &variant->contract), &row,
+                           out, size);
 }

@@ -38,11 +38,20 @@ typedef struct ffl_trial ffl_trial;
 /* Makes the data. FFL_UNSUPPORTED says why the fixture cannot be had for this shape. */
 ffl_status ffl_trial_new(const ffl_check_case *check_case, ffl_trial **out);
 
+/* The same on data that there is already, which becomes the trial's; on failure, too. */
+struct ffl_fixture;
+ffl_status ffl_trial_new_on(const ffl_check_case *check_case, const ffl_layout *layout,
+                            struct ffl_fixture *fixture, ffl_trial **out);
+
 /* The case as it turned out: shape and batch filled in from the file. */
 const ffl_check_case *ffl_trial_case(const ffl_trial *trial);
 
 /* Calls and judges one variant. A failure status is the lab's own trouble, never the variant's. */
 ffl_status ffl_trial_run(ffl_trial *trial, const ffl_variant *variant, ffl_judgement *out);
+
+/* More about the row that the last judgement names (explain.h); "" where it names none. */
+ffl_status ffl_trial_explain(const ffl_trial *trial, const ffl_variant *variant,
+                             const ffl_judgement *judgement, char *out, size_t size);
 
 void ffl_trial_free(ffl_trial *trial);
 

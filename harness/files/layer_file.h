@@ -12,6 +12,7 @@
 #define FFL_HARNESS_LAYER_FILE_H
 
 #include "harness/workload/weights.h"
+#include <jansson.h>
 
 typedef struct ffl_layer_request {
     ffl_operation operation;   /* what the variant evaluates */
@@ -40,6 +41,10 @@ typedef struct ffl_layer_entry {
     const float *x;  /* [tokens][width_in] or NULL */
     const double *y; /* [tokens][width_out] or NULL */
 } ffl_layer_entry;
+
+/* One layer with further strings for __metadata__: an object, owned by the caller. */
+ffl_status ffl_layer_file_write_noted(const char *path, const ffl_layer_entry *entry, size_t tokens,
+                                      json_t *notes);
 
 ffl_status ffl_layer_file_write_all(const char *path, const ffl_layer_entry *entries, size_t count,
                                     size_t tokens);

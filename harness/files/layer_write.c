@@ -2,7 +2,6 @@
 #include "harness/files/file.h"
 #include "harness/files/layer_file.h"
 #include "kernels/memory.h"
-#include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,22 +29,27 @@ static void add_entry(heading *h, const char *prefix, const char *name, const ch
                                       (json_int_t)begin, (json_int_t)h->offset)) != 0;
 }
 
-static void add_metadata(heading *h, const ffl_layer *l)
+/* A tree has to be named; a dense layer is what its tensors say. */
+static void add_metadata(heading *h, const ffl_layer *l, json_t *notes)
 {
     char depth[24], trees[24];
     snprintf(depth, sizeof depth, "%zu", l->levels - 1);
     snprintf(trees, sizeof trees, "%zu", l->trees);
-    h->failed |= json_object_set_new(h->all, "__metadata__",
-                                     json_pack("{s:s, s:s, s:s}", "depth", depth, "parallel_trees", trees,
-                                               "activation", ffl_activation_names[l->activation])) != 0;
+    json_t *metadata = l->operation == FFL_FFF
+                           ? json_pack("{s:s, s:s, s:s}", "depth", depth, "parallel_trees", trees,
+                                       "activation", ffl_activation_names[l->activation])
+                           : json_object();
+    if (notes)
+        h->failed |= json_object_update(metadata, notes) != 0;
+    h->failed |= json_object_set_new(h->all, "__metadata__", metadata) != 0;
 }
 
 /* All y come first: their doubles then start at a multiple of 8. */
-static json_t *make_header(const ffl_layer_entry *entries, size_t count, size_t tokens)
+static json_t *make_header(const ffl_layer_entry *entries, size_t count, size_t tokens, json_t *notes)
 {
     heading h = {.all = json_object()};
-    if (entries->layer.operation == FFL_FFF)
-        add_metadata(&h, &entries->layer);
+    if (entries->layer.operation == FFL_FFF || notes)
+        add_metadata(&h, &entries->layer, notes);
     for (size_t i = 0; i < count; i++)
         if (entries[i].y)
             add_entry(&h, entries[i].prefix, "y", "F64", 8, tokens, entries[i].layer.width_out);
@@ -67,9 +71,10 @@ static json_t *make_header(const ffl_layer_entry *entries, size_t count, size_t 
 }
 
 /* Length, JSON, and spaces up to a multiple of 8, as the format wants it. */
-static ffl_status write_header(const ffl_layer_entry *entries, size_t count, size_t tokens, FILE *to)
+static ffl_status write_header(const ffl_layer_entry *entries, size_t count, size_t tokens, json_t *notes,
+                               FILE *to)
 {
-    json_t *header = make_header(entries, count, tokens);
+    json_t *header = make_header(entries, count, tokens, notes);
     char *text = header ? json_dumps(header, JSON_COMPACT) : NULL;
     json_decref(header);
     if (!text)
@@ -115,12 +120,12 @@ static ffl_status write_layer(const ffl_layer_entry *entry, size_t tokens, FILE 
     return FFL_OK;
 }
 
-ffl_status ffl_layer_file_write_all(const char *path, const ffl_layer_entry *entries, size_t count,
-                                    size_t tokens)
+static ffl_status write_file(const char *path, const ffl_layer_entry *entries, size_t count, size_t tokens,
+                             json_t *notes)
 {
     ffl_new_file file;
     FFL_TRY(ffl_file_begin(path, &file));
-    ffl_status status = write_header(entries, count, tokens, file.stream);
+    ffl_status status = write_header(entries, count, tokens, notes, file.stream);
     for (size_t i = 0; i < count && status == FFL_OK; i++)
         if (entries[i].y)
             fwrite(entries[i].y, sizeof *entries[i].y, tokens * entries[i].layer.width_out, file.stream);
@@ -130,6 +135,18 @@ ffl_status ffl_layer_file_write_all(const char *path, const ffl_layer_entry *ent
         return ffl_file_commit(&file);
     ffl_file_abandon(&file);
     return status;
+}
+
+ffl_status ffl_layer_file_write_all(const char *path, const ffl_layer_entry *entries, size_t count,
+                                    size_t tokens)
+{
+    return write_file(path, entries, count, tokens, NULL);
+}
+
+ffl_status ffl_layer_file_write_noted(const char *path, const ffl_layer_entry *entry, size_t tokens,
+                                      json_t *notes)
+{
+    return write_file(path, entry, 1, tokens, notes);
 }
 
 ffl_status ffl_layer_file_write(const char *path, const ffl_layer *layer, const float *x, size_t tokens,
