@@ -19,6 +19,7 @@ const ffl_command *const ffl_commands[] = {
     &ffl_command_list,
     &ffl_command_man,
     &ffl_command_new,
+    &ffl_command_published,
     &ffl_command_replay,
     &ffl_command_report,
     &ffl_command_run,

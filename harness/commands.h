@@ -14,6 +14,7 @@ extern const ffl_command ffl_command_export;
 extern const ffl_command ffl_command_list;
 extern const ffl_command ffl_command_man;
 extern const ffl_command ffl_command_new;
+extern const ffl_command ffl_command_published;
 extern const ffl_command ffl_command_replay;
 extern const ffl_command ffl_command_report;
 extern const ffl_command ffl_command_run;

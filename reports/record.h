@@ -26,7 +26,7 @@ typedef struct ffl_samples {
 
 typedef struct ffl_record {
     int64_t schema;
-    char kind[12];      /* "run", "check", "bench", "encoder" */
+    char kind[12];      /* "run", "check", "bench", "encoder", "published" */
     char run[48];       /* identity of the invocation that wrote it */
     char key[640];      /* identity of the case: --resume skips keys that are there */
     char group[480];    /* bench: rows of one group were timed interleaved and may be compared */

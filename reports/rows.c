@@ -46,6 +46,9 @@ static ffl_status add_row(ffl_rows *rows, const ffl_row *row)
     } else if (strcmp(row->record.kind, "encoder") == 0) {
         FFL_TRY(grow(&rows->passes, rows->pass_count, sizeof *row));
         rows->passes[rows->pass_count++] = *row;
+    } else if (strcmp(row->record.kind, "published") == 0) {
+        FFL_TRY(grow(&rows->published, rows->published_count, sizeof *row));
+        rows->published[rows->published_count++] = *row;
     } else {
         FFL_TRY(grow(&rows->value, rows->count, sizeof *row));
         rows->value[rows->count++] = *row;
@@ -56,7 +59,7 @@ static ffl_status add_row(ffl_rows *rows, const ffl_row *row)
 static bool is_known_kind(const char *kind)
 {
     return strcmp(kind, "run") == 0 || strcmp(kind, "check") == 0 || strcmp(kind, "bench") == 0 ||
-           strcmp(kind, "encoder") == 0;
+           strcmp(kind, "encoder") == 0 || strcmp(kind, "published") == 0;
 }
 
 /* A record, or why the line holds none. */
@@ -192,6 +195,7 @@ static ffl_status find_machines(ffl_rows *rows)
     }
     name_machines(rows, rows->value, rows->count);
     name_machines(rows, rows->passes, rows->pass_count);
+    name_machines(rows, rows->published, rows->published_count);
     return FFL_OK;
 }
 
@@ -249,6 +253,8 @@ ffl_status ffl_rows_read(const char *const *paths, size_t count, ffl_rows *out)
     if (status == FFL_OK)
         status = drop_superseded(out->passes, &out->pass_count);
     if (status == FFL_OK)
+        status = drop_superseded(out->published, &out->published_count);
+    if (status == FFL_OK)
         status = ffl_rows_chain(out);
     if (status != FFL_OK)
         ffl_rows_free(out);
@@ -272,8 +278,11 @@ void ffl_rows_free(ffl_rows *rows)
         ffl_record_free(&rows->runs[i].record);
     for (size_t i = 0; i < rows->pass_count; i++)
         ffl_record_free(&rows->passes[i].record);
+    for (size_t i = 0; i < rows->published_count; i++)
+        ffl_record_free(&rows->published[i].record);
     free(rows->value);
     free(rows->passes);
+    free(rows->published);
     free(rows->runs);
     free_texts(rows->files, rows->file_count);
     free_texts(rows->machines, rows->machine_count);
