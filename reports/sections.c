@@ -110,6 +110,7 @@ static ffl_status legend(const ffl_report *r, FILE *file)
 const ffl_section ffl_sections[] = {
     {"headline", "Headline", headline, FFL_FOLD_NOTHING},
     {"paper", "The paper's table", paper, FFL_FOLD_PARTS},
+    {"claims", "Claims", ffl_section_claims, FFL_FOLD_NOTHING},
     {"batch", "Speed against batch", ffl_section_batch, FFL_FOLD_NOTHING},
     {"depth", "Speed against depth", ffl_section_depth, FFL_FOLD_NOTHING},
     {"trees", "Trees against depth", ffl_section_trees, FFL_FOLD_NOTHING},
@@ -138,6 +139,6 @@ void ffl_notes_write(const ffl_rows *rows, FILE *file)
     }
     if (rows->note_count)
         fputc('\n', file);
-    if (rows->count == 0 && rows->pass_count == 0)
+    if (rows->count == 0 && rows->pass_count == 0 && rows->published_count == 0)
         fputs("No case is finished in these journals.\n\n", file);
 }

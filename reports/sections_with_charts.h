@@ -10,6 +10,9 @@ const ffl_row *ffl_main_layer(const ffl_report *report);
 /* Speed-up against batch, with the published ones beside it; its table is the headline's. */
 ffl_status ffl_headline_chart(const ffl_report *report, FILE *file);
 
+/* Published claims beside what was measured. It draws nothing. */
+ffl_status ffl_section_claims(const ffl_report *report, FILE *file);
+
 ffl_status ffl_section_batch(const ffl_report *report, FILE *file);
 
 /* One tree at fixed width: time against the number of neurons, with fitted exponents. Nothing with fewer than

@@ -224,6 +224,39 @@ Test(html, machines_stay_apart_and_an_empty_journal_says_so)
     expect(html, "No speed-up can be stated");
 }
 
+/* A form that is wrong on purpose. */
+static void put_published(const char *form, const char *verdict, double token_ns)
+{
+    char line[800];
+    snprintf(
+        line, sizeof line,
+        "{\"kind\":\"published\",\"run\":\"r1\",\"key\":\"%s\",\"group\":\"g\",\"variant\":\"%s\","
+        "\"operation\":\"fff\","
+        "\"family\":\"blas1\",\"class\":\"f32\",\"place\":\"host\",\"trees\":1,\"depth\":11,\"neurons\":4095,"
+        "\"width_in\":768,\"width_out\":768,\"activation\":\"gelu\",\"cache\":\"hot\",\"batch\":16,"
+        "\"tokens\":16,"
+        "\"threads\":1,\"verdict\":\"%s\",\"reason\":\"as published\",\"median_ns\":%.1f}\n",
+        form, form, verdict, 16 * token_ns);
+    put(line);
+}
+
+Test(html, claims_stand_beside_their_definitions_and_wrong_forms_are_never_ranked)
+{
+    put_run("r1", "Test CPU");
+    put_bench("r1", "fff_a", "fff", 16, 100, "");
+    put_bench("r1", "ff_b", "ff", 16, 500, "");
+    expect(page(), "<code>fflab published --out DIR</code> adds them");
+    put_published("level1_right", "PASSED", 80);
+    put_published("level1_as_published", "FAILED", 1);
+    const char *html = page();
+    expect(html, "<td class=\"n\">78x</td><td class=\"n\"><strong>5.00x [4.09, 6.11]</strong>");
+    expect(html, "<td class=\"n\">48x</td><td class=\"n\"><strong>not measured</strong>");
+    expect(html, "<td><code>level1_as_published</code></td><td>as published</td><td class=\"n\">1.00 ns</td>"
+                 "<td class=\"n\">80.0x</td>");
+    cr_assert_eq(occurrences(html, "level1_as_published"), 1); /* in no other table */
+    cr_assert_eq(ffl_fastest(&rows, &rows.value[0], "fff", 4095), &rows.value[0]);
+}
+
 static void put_batches(void)
 {
     put_run("r1", "Test CPU");
