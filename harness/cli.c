@@ -64,6 +64,7 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_TABLE] = {"--table", "FILE", "the tuning table (default: in the cache folder)"},
     [FFL_OPT_REPORT] = {"--report", NULL, "measure the regret of ff_auto and fff_auto"},
     [FFL_OPT_SHRINK] = {"--shrink", "TIME", "how long failing cases may be reduced (default: 10s; 0: not at all)"},
+    [FFL_OPT_README] = {"--readme", "FILE.md", "write the leaderboard between its marks in FILE.md, nothing else"},
     [FFL_OPT_WITHOUT] = {"--without", "CHECK,…", "leave out one check at a time: its name, a list, or each"},
     [FFL_OPT_CALIBRATE] = {"--calibrate", "LOGITS", "honest errors against the bounds, of so many logits per kernel"},
     [FFL_OPT_AGAINST] = {"--against", "BUILD_DIR", "time this build against that one, in turns"},

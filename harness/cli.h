@@ -80,6 +80,7 @@ typedef enum ffl_option {
     FFL_OPT_TABLE,
     FFL_OPT_REPORT,
     FFL_OPT_SHRINK,
+    FFL_OPT_README,
     FFL_OPT_WITHOUT,
     FFL_OPT_CALIBRATE,
     FFL_OPT_AGAINST,

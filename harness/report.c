@@ -1,4 +1,5 @@
 /* `fflab report`: journals to readable results. Runs no kernel. */
+#define _GNU_SOURCE
 #include "harness/report.h"
 #include "harness/commands.h"
 #include "harness/results.h"
@@ -7,9 +8,11 @@
 #include "reports/gbench_json.h"
 #include "reports/html.h"
 #include "reports/ladder.h"
+#include "reports/leaderboard.h"
 #include "reports/markdown.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -69,6 +72,80 @@ ffl_status ffl_report_make(const char *const *runs, size_t count, const char *di
     return status;
 }
 
+/* ---- The leaderboard of a README ---- */
+
+static ffl_status read_text(const char *path, char **out)
+{
+    size_t size;
+    char block[65536];
+    FILE *in = fopen(path, "r"), *text = in ? open_memstream(out, &size) : NULL;
+    if (!text) {
+        const int error = errno;
+        if (in)
+            fclose(in);
+        return ffl_fail(FFL_BAD_INPUT, "--readme %s: %s", path, strerror(error));
+    }
+    for (size_t got; (got = fread(block, 1, sizeof block, in)) > 0;)
+        fwrite(block, 1, got, text);
+    const bool bad = ferror(in);
+    fclose(in);
+    if (fclose(text) != 0 || bad) {
+        free(*out);
+        return ffl_fail(FFL_BAD_INPUT, "--readme %s: it cannot be read", path);
+    }
+    return FFL_OK;
+}
+
+/* As with every file here: the old text or the new one, never half of it. */
+static ffl_status replace_text(const char *path, const char *text)
+{
+    char draft[FFL_PATH_MAX];
+    if (snprintf(draft, sizeof draft, "%s.part", path) >= (int)sizeof draft)
+        return ffl_fail(FFL_BAD_INPUT, "--readme %s: the path is too long", path);
+    FILE *file = fopen(draft, "w");
+    const bool written = file && fputs(text, file) >= 0;
+    if (!file || fclose(file) != 0 || !written || rename(draft, path) != 0) {
+        const int error = errno;
+        remove(draft);
+        return ffl_fail(FFL_IO, "--readme %s: %s", path, strerror(error));
+    }
+    return FFL_OK;
+}
+
+static ffl_status make_table(const char *const *runs, size_t count, char **out)
+{
+    ffl_rows rows;
+    size_t size;
+    FFL_TRY(ffl_rows_read(runs, count, &rows));
+    FILE *file = open_memstream(out, &size);
+    ffl_status status =
+        file ? ffl_leaderboard_write(&rows, file) : ffl_fail(FFL_NO_MEMORY, "no memory for the leaderboard");
+    if (file && fclose(file) != 0 && status == FFL_OK)
+        status = ffl_fail(FFL_NO_MEMORY, "no memory for the leaderboard");
+    ffl_rows_free(&rows);
+    if (status != FFL_OK && file)
+        free(*out);
+    return status;
+}
+
+static ffl_status put_leaderboard(const char *const *runs, size_t count, const char *path)
+{
+    char *table, *text, *changed;
+    FFL_TRY(make_table(runs, count, &table));
+    ffl_status status = read_text(path, &text);
+    if (status == FFL_OK) {
+        status = ffl_leaderboard_put(text, table, &changed);
+        if (status != FFL_OK)
+            ffl_fail(status, "--readme %s: %s", path, ffl_error());
+        free(text);
+    }
+    free(table);
+    FFL_TRY(status);
+    status = replace_text(path, changed);
+    free(changed);
+    return status;
+}
+
 /* The folder of a run: itself, or where its journal lies. */
 static void folder_of(const char *run, char out[FFL_PATH_MAX])
 {
@@ -94,17 +171,19 @@ static ffl_status run(const ffl_options *options, int *exit_code)
         runs = only;
         count = 1;
     }
+    *exit_code = FFL_EXIT_GOOD;
+    if (ffl_option_given(options, FFL_OPT_README))
+        return put_leaderboard(runs, count, options->value[FFL_OPT_README]);
     if (ffl_option_given(options, FFL_OPT_OUT))
         FFL_TRY(ffl_results_dir(options, dir));
     else if (count == 1)
         folder_of(runs[0], dir);
     else
         return ffl_fail(FFL_BAD_INPUT, "several runs: say with --out DIR where their report goes");
-    *exit_code = FFL_EXIT_GOOD;
     return ffl_report_make(runs, count, dir);
 }
 
-static const ffl_option report_options[] = {FFL_OPT_OUT, FFL_OPT_COUNT};
+static const ffl_option report_options[] = {FFL_OPT_OUT, FFL_OPT_README, FFL_OPT_COUNT};
 
 const ffl_command ffl_command_report = {
     .name = "report",
@@ -126,7 +205,9 @@ const ffl_command ffl_command_report = {
         "Examples:\n"
         "  fflab report\n"
         "  fflab report shard1 shard2 shard3 --out merged\n"
-        "  fflab report reports/results/*/*.jsonl --out /tmp/all\n",
+        "  fflab report reports/results/*/*.jsonl --out all\n"
+        "  fflab report reports/results/NAME/DATE.jsonl --readme README.md    its leaderboard, between the "
+        "marks there\n",
     .options = report_options,
     .words_max = 10000,
     .run = run,
