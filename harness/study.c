@@ -59,7 +59,7 @@ static ffl_status make_job(const ffl_options *given, const ffl_study_step *step,
             base.value[o] = NULL;
     base.value[FFL_OPT_BUDGET] = NULL;
     if (budget_s > 0 && ffl_command_takes(base.command, FFL_OPT_BUDGET))
-        snprintf(out->line, sizeof out->line, "%s --budget %.0fs", step->line, budget_s);
+        snprintf(out->line, sizeof out->line, "%s --budget %.0fs", step->line, budget_s > 1 ? budget_s : 1);
     else
         snprintf(out->line, sizeof out->line, "%s", step->line);
     FFL_TRY(ffl_options_merge_line(&base, out->line, &out->options));
