@@ -14,7 +14,8 @@ struct ffl_progress {
     char what[64];
     double total;
     bool terminal;
-    bool shown; /* the terminal's line is ours */
+    char note[FFL_PROGRESS_NOTES][512];
+    size_t shown; /* lines of the terminal that are ours */
     double start, last;
 };
 
@@ -60,6 +61,28 @@ static int terminal_width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
 
+/* To the beginning of our first line, clearing from there on. */
+static void go_back(ffl_progress *p)
+{
+    if (p->shown > 1)
+        fprintf(stderr, "\033[%zuA", p->shown - 1);
+    fputs("\r\033[J", stderr);
+    p->shown = 0;
+}
+
+static void draw(ffl_progress *p, const char *line)
+{
+    const int width = terminal_width() - 1;
+    go_back(p);
+    fprintf(stderr, "%.*s", width, line);
+    p->shown = 1;
+    for (size_t i = 0; i < FFL_PROGRESS_NOTES; i++)
+        if (p->note[i][0]) {
+            fprintf(stderr, "\n%.*s", width, p->note[i]);
+            p->shown++;
+        }
+}
+
 void ffl_progress_show(ffl_progress *p, double done, const char *label)
 {
     const double now = now_s();
@@ -70,21 +93,25 @@ void ffl_progress_show(ffl_progress *p, double done, const char *label)
     time_left(p, done, now, left, sizeof left);
     snprintf(line, sizeof line, "%s: %.0f %%%s: %s", p->what, 100 * (share < 1 ? share : 1), left, label);
     if (p->terminal)
-        fprintf(stderr, "\r\033[K%.*s", terminal_width() - 1, line);
+        draw(p, line);
     else
         fprintf(stderr, "%s\n", line);
     fflush(stderr);
     p->last = now;
-    p->shown = p->terminal;
+}
+
+void ffl_progress_note(ffl_progress *p, size_t note, const char *text)
+{
+    if (p)
+        snprintf(p->note[note], sizeof p->note[note], "%s", text);
 }
 
 void ffl_progress_clear(ffl_progress *p)
 {
     if (!p || !p->shown)
         return;
-    fputs("\r\033[K", stderr);
+    go_back(p);
     fflush(stderr);
-    p->shown = false;
     p->last = 0;
 }
 

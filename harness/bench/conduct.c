@@ -4,6 +4,8 @@
 #include "harness/check/judge.h"
 #include "harness/progress.h"
 #include "harness/worker.h"
+#include "reports/format.h"
+#include "reports/speedup.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,8 @@ typedef struct state {
     size_t count;
     ffl_progress *progress;
     double start, done, total; /* rows */
+    size_t verdicts[FFL_VERDICT_COUNT];
+    double best; /* speed-up over the fastest dense row of its group */
 } state;
 
 static void free_rows(ffl_record *rows, size_t count)
@@ -98,6 +102,48 @@ static void count_row(ffl_outcome *out, const ffl_record *r)
     out->questionable += r->weak || r->handicapped;
 }
 
+/* ---- What the view of a terminal says beside the row at work ---- */
+
+static void count_verdict(state *s, const ffl_record *r)
+{
+    char note[128];
+    for (int v = 0; v < FFL_VERDICT_COUNT; v++)
+        s->verdicts[v] += strcmp(r->verdict, ffl_verdict_name((ffl_verdict)v)) == 0;
+    ffl_verdict_counts(s->verdicts, note, sizeof note);
+    ffl_progress_note(s->progress, 0, note);
+}
+
+static const ffl_row *fastest(const ffl_row *rows, size_t count, bool fff, const ffl_row *against)
+{
+    const ffl_row *best = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (ffl_row_ranks(&rows[i]) && ffl_row_is_fff(&rows[i]) == fff &&
+            (!against || rows[i].record.neurons == against->record.neurons) &&
+            (!best || ffl_row_token_ns(&rows[i]) < ffl_row_token_ns(best)))
+            best = &rows[i];
+    return best;
+}
+
+static void note_best(state *s, const ffl_group *group, const ffl_row *rows)
+{
+    const ffl_row *tree = fastest(rows, group->row_count, true, NULL);
+    const ffl_row *dense = tree ? fastest(rows, group->row_count, false, tree) : NULL;
+    const double ratio = dense ? ffl_row_token_ns(dense) / ffl_row_token_ns(tree) : 0;
+    char note[1024], own[FFL_CELL], other[FFL_CELL], times[FFL_CELL];
+    if (!(ratio > s->best))
+        return;
+    s->best = ratio;
+    ffl_format_token(tree, own);
+    ffl_format_token(dense, other);
+    ffl_format_ratio(ratio, times);
+    snprintf(note, sizeof note, "best so far: %s, B=%zu %s %s: %s %s, %s %s", times, group->batch,
+             ffl_cache_state_names[group->cache], ffl_type_name(group->clazz), tree->record.variant, own,
+             dense->record.variant, other);
+    ffl_progress_note(s->progress, 1, note);
+}
+
+/* ---- The end of a group ---- */
+
 static ffl_status finish_group(state *s, pending *job)
 {
     const ffl_group *group = &s->groups->value[job->group];
@@ -110,11 +156,13 @@ static ffl_status finish_group(state *s, pending *job)
     for (size_t i = 0; i < group->row_count; i++) {
         FFL_TRY(ffl_journal_write(s->conduct->journal, &job->rows[i]));
         count_row(s->out, &job->rows[i]);
+        count_verdict(s, &job->rows[i]);
         all->value[all->count++] = (ffl_row){.record = job->rows[i], .machine = ""};
         ffl_record_init(&job->rows[i]); /* what it owned went along */
     }
     FFL_TRY(ffl_journal_flush(s->conduct->journal));
     s->done += (double)group->row_count;
+    note_best(s, group, &all->value[first]);
     if (s->conduct->show) {
         ffl_progress_clear(s->progress);
         s->conduct->show(s->conduct->user, group, all, first, group->row_count);

@@ -21,6 +21,18 @@ const char *ffl_verdict_name(ffl_verdict verdict)
     return names[verdict];
 }
 
+void ffl_verdict_counts(const size_t counts[FFL_VERDICT_COUNT], char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "so far: ");
+    const char *comma = "";
+    for (int v = 0; v < FFL_VERDICT_COUNT && used < size; v++)
+        if (counts[v]) {
+            used += (size_t)snprintf(out + used, size - used, "%s%zu %s", comma, counts[v],
+                                     ffl_verdict_name((ffl_verdict)v));
+            comma = ", ";
+        }
+}
+
 ffl_status ffl_judge_new(const ffl_layer *layer, const ffl_contract *contract, ffl_data data, const float *x,
                          size_t ldx, size_t tokens, const size_t *rows, size_t row_count, ffl_judge **out)
 {

@@ -29,6 +29,9 @@ typedef enum ffl_verdict {
 /* "PASSED", … */
 const char *ffl_verdict_name(ffl_verdict verdict);
 
+/* "so far: 81 PASSED, 2 SKIPPED" */
+void ffl_verdict_counts(const size_t counts[FFL_VERDICT_COUNT], char *out, size_t size);
+
 /* What is known about the data beyond the bounds. */
 typedef enum ffl_data {
     FFL_DATA_GENERAL = 0,

@@ -22,6 +22,7 @@ typedef struct work {
     size_t count, capacity;
     unsigned char *hung; /* [variant_count]: not tried again */
     size_t done;         /* variants x cases */
+    size_t verdicts[FFL_VERDICT_COUNT];
     double start_s;
     ffl_operation operation;
     int threads;
@@ -121,8 +122,12 @@ static ffl_status add_first_tasks(work *w)
 
 static ffl_status found(work *w, task *t, size_t v, const ffl_judgement *judgement)
 {
+    char note[128];
     t->wanted[v] = 0;
     w->done++;
+    w->verdicts[judgement->verdict]++;
+    ffl_verdict_counts(w->verdicts, note, sizeof note);
+    ffl_progress_note(w->session->progress, 0, note);
     ffl_progress_show(w->session->progress, (double)w->done, w->session->variants[v]->name);
     return ffl_tally_add(w->session->tally, w->session->variants[v], t->item, judgement);
 }
