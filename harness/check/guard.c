@@ -144,6 +144,45 @@ bool ffl_guard_explain(const void *address, char *out, size_t size)
     return false;
 }
 
+/* ---- Layers ---- */
+
+static ffl_status guard_weights(ffl_guarded *guarded, const char *name, const float *from, size_t count,
+                                const float **out)
+{
+    static const ffl_placement placement = {.fence = FFL_FENCE_AFTER, .alignment = 64};
+    *out = NULL;
+    if (!from)
+        return FFL_OK;
+    FFL_TRY(ffl_guard_new(name, count * sizeof *from, &placement, guarded));
+    memcpy(guarded->data, from, count * sizeof *from);
+    *out = guarded->data;
+    return ffl_guard_lock(guarded, true);
+}
+
+ffl_status ffl_guarded_layer_new(const ffl_layer *l, ffl_guarded_layer *out)
+{
+    *out = (ffl_guarded_layer){.layer = *l};
+    ffl_layer *own = &out->layer;
+    ffl_status status =
+        guard_weights(&out->weights[0], "w_in", l->w_in, l->neurons * l->width_in, &own->w_in);
+    if (status == FFL_OK)
+        status = guard_weights(&out->weights[1], "b_in", l->b_in, l->neurons, &own->b_in);
+    if (status == FFL_OK)
+        status = guard_weights(&out->weights[2], "w_out", l->w_out, l->neurons * l->width_out, &own->w_out);
+    if (status == FFL_OK)
+        status = guard_weights(&out->weights[3], "b_out", l->b_out, l->width_out, &own->b_out);
+    if (status != FFL_OK)
+        ffl_guarded_layer_free(out);
+    return status;
+}
+
+void ffl_guarded_layer_free(ffl_guarded_layer *layer)
+{
+    for (size_t i = 0; i < FFL_GUARDED_WEIGHTS; i++)
+        ffl_guard_free(&layer->weights[i]);
+    *layer = (ffl_guarded_layer){0};
+}
+
 ffl_status ffl_guarded_rows_new(const char *name, size_t tokens, size_t width, size_t ld,
                                 const ffl_placement *placement, ffl_guarded_rows *out)
 {

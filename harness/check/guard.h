@@ -7,6 +7,7 @@
 #ifndef FFL_HARNESS_GUARD_H
 #define FFL_HARNESS_GUARD_H
 
+#include "kernels/layer.h"
 #include "kernels/status.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,6 +49,19 @@ void ffl_guard_free(ffl_guarded *guarded);
  * read-only". False when the address belongs to no live guarded buffer. Safe in a signal handler.
  */
 bool ffl_guard_explain(const void *address, char *out, size_t size);
+
+/* ---- The weights of a layer in such buffers, read-only ---- */
+
+enum { FFL_GUARDED_WEIGHTS = 4 };
+
+typedef struct ffl_guarded_layer {
+    ffl_layer layer; /* its weights are the ones below */
+    ffl_guarded weights[FFL_GUARDED_WEIGHTS];
+} ffl_guarded_layer;
+
+/* A copy of `from`. */
+ffl_status ffl_guarded_layer_new(const ffl_layer *from, ffl_guarded_layer *out);
+void ffl_guarded_layer_free(ffl_guarded_layer *layer);
 
 /* ---- Rows of floats inside such a buffer ---- */
 

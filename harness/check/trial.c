@@ -13,14 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONTRACTS_MAX = 16, WEIGHTS = 4, WEIGHT_ALIGNMENT = 64, ROWS_OF_SINGLES = 3, AGAIN_TOKENS = 8 };
+enum { CONTRACTS_MAX = 16, WEIGHT_ALIGNMENT = 64, ROWS_OF_SINGLES = 3, AGAIN_TOKENS = 8 };
 
 struct ffl_trial {
     ffl_check_case check_case;
     ffl_layout layout;
     ffl_fixture fixture;
     ffl_layer layer; /* the fixture's, in guarded memory */
-    ffl_guarded weights[WEIGHTS];
+    ffl_guarded_layer guarded;
     size_t batch, rows; /* of one full call; of all calls of a pass */
     float *got;         /* [rows][width_out] */
     float *bad;         /* [width_out]: the row that the judgement names, as it was then */
@@ -60,19 +60,6 @@ static ffl_layout reduced_layout(ffl_layout layout)
 
 /* ---- The data ---- */
 
-static ffl_status guard_weights(ffl_guarded *guarded, const char *name, const float *from, size_t count,
-                                const float **out)
-{
-    static const ffl_placement placement = {.fence = FFL_FENCE_AFTER, .alignment = WEIGHT_ALIGNMENT};
-    *out = NULL;
-    if (!from)
-        return FFL_OK;
-    FFL_TRY(ffl_guard_new(name, count * sizeof *from, &placement, guarded));
-    memcpy(guarded->data, from, count * sizeof *from);
-    *out = guarded->data;
-    return ffl_guard_lock(guarded, true);
-}
-
 static ffl_status make_fixture(const ffl_check_case *c, bool bias, ffl_fixture *out)
 {
     const ffl_fixture_request request = {.name = c->fixture,
@@ -92,11 +79,8 @@ static ffl_status guard_data(ffl_trial *t)
     t->batch = c->batch ? c->batch : t->rows;
     t->check_case.batch = t->batch;
     t->check_case.shape = *l;
-    t->layer = *l;
-    FFL_TRY(guard_weights(&t->weights[0], "w_in", l->w_in, l->neurons * l->width_in, &t->layer.w_in));
-    FFL_TRY(guard_weights(&t->weights[1], "b_in", l->b_in, l->neurons, &t->layer.b_in));
-    FFL_TRY(guard_weights(&t->weights[2], "w_out", l->w_out, l->neurons * l->width_out, &t->layer.w_out));
-    FFL_TRY(guard_weights(&t->weights[3], "b_out", l->b_out, l->width_out, &t->layer.b_out));
+    FFL_TRY(ffl_guarded_layer_new(l, &t->guarded));
+    t->layer = t->guarded.layer;
     t->got = ffl_alloc_array(t->rows * l->width_out, sizeof *t->got);
     t->bad = ffl_alloc_array(l->width_out, sizeof *t->bad);
     t->bad_trace = ffl_alloc_array(l->trees * l->levels + 1, sizeof *t->bad_trace);
@@ -144,8 +128,7 @@ void ffl_trial_free(ffl_trial *trial)
         return;
     for (size_t i = 0; i < trial->judge_count; i++)
         ffl_judge_free(trial->judges[i].judge);
-    for (size_t i = 0; i < WEIGHTS; i++)
-        ffl_guard_free(&trial->weights[i]);
+    ffl_guarded_layer_free(&trial->guarded);
     ffl_fixture_free(&trial->fixture);
     ffl_free(trial->got);
     ffl_free(trial->bad);
@@ -190,12 +173,6 @@ static size_t row_of(const ffl_trial *t, const call *c, size_t i)
     if (c->order == AGAIN)
         return i > 0 ? c->tokens - i : c->tokens == 1 && t->rows > 1;
     return c->order == BACKWARDS ? t->rows - 1 - (c->first + i) : c->first + i;
-}
-
-static size_t stride(size_t width, size_t padding, const ffl_contract *contract)
-{
-    const size_t unit = ffl_storage_alignment(contract) / ffl_storage_size(contract->storage);
-    return (width + padding + unit - 1) / unit * unit;
 }
 
 static ffl_fence fence_of(const call *c)
@@ -267,8 +244,8 @@ static ffl_status make_buffers(const ffl_trial *t, const ffl_contract *contract,
 {
     const ffl_layer *l = &t->layer;
     const size_t alignment = contract->alignment > sizeof(float) ? contract->alignment : sizeof(float);
-    const size_t ldx = stride(l->width_in, t->layout.padding_x, contract);
-    const size_t ldy = stride(l->width_out, t->layout.padding_y, contract);
+    const size_t ldx = ffl_storage_stride(l->width_in, t->layout.padding_x, contract);
+    const size_t ldy = ffl_storage_stride(l->width_out, t->layout.padding_y, contract);
     ffl_placement place = {.fence = fence_of(c),
                            .before = 4 * t->layout.offset_x,
                            .after = contract->over_read_bytes,

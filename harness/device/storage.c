@@ -15,6 +15,12 @@ size_t ffl_storage_alignment(const ffl_contract *contract)
                                                                                 : element;
 }
 
+size_t ffl_storage_stride(size_t width, size_t padding, const ffl_contract *contract)
+{
+    const size_t unit = ffl_storage_alignment(contract) / ffl_storage_size(contract->storage);
+    return (width + padding + unit - 1) / unit * unit;
+}
+
 static uint32_t bits_of(float value)
 {
     uint32_t bits;
