@@ -50,7 +50,7 @@ static ffl_tree<T> ffl_tree_of(const ffl_layer *l, const ffl_packed *packed)
     {                                                                                                        \
         .input = FFL_BF16, .weights = FFL_BF16, .hidden = FFL_F32, .accumulator = FFL_F32,                   \
         .output = FFL_BF16, .storage = FFL_BF16, .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, \
-        .alignment = 4, .invariances = FFL_SAME_RUN_TO_RUN | FFL_SAME_THREADS | FFL_SAME_BATCH               \
+        .alignment = 4, .invariances = FFL_SAME_ALL                                                          \
     }
 
 /* What these kernels decline. */

@@ -18,6 +18,8 @@ static json_t *contract_json(const ffl_contract *c)
         json_array_append_new(invariances, json_string("threads"));
     if (c->invariances & FFL_SAME_BATCH)
         json_array_append_new(invariances, json_string("batch"));
+    if (c->invariances & FFL_SAME_PLACE)
+        json_array_append_new(invariances, json_string("place"));
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:f, s:I, s:I, s:o}", "input",
                      ffl_type_name(c->input), "weights", ffl_type_name(c->weights), "logit",
                      ffl_type_name(c->logit), "hidden", ffl_type_name(c->hidden), "accumulator", ffl_type_name(c->accumulator), "output",

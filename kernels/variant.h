@@ -72,9 +72,11 @@ typedef enum ffl_scale { FFL_SCALE_NONE = 0, FFL_SCALE_TENSOR, FFL_SCALE_ROW } f
 
 /* Promises that check --invariance holds a variant to: the same bits … */
 enum {
-    FFL_SAME_RUN_TO_RUN = 1, /* … on every call */
+    FFL_SAME_RUN_TO_RUN = 1, /* … on every call, whatever other instances do meanwhile */
     FFL_SAME_THREADS = 2,    /* … with any number of threads */
-    FFL_SAME_BATCH = 4       /* … for a row, whatever its neighbours and its place in the batch */
+    FFL_SAME_BATCH = 4,      /* … for a row, whatever its neighbours and its place in the batch */
+    FFL_SAME_PLACE = 8,      /* … for any address and row stride of x and y */
+    FFL_SAME_ALL = 15
 };
 
 /*
@@ -115,12 +117,13 @@ typedef struct ffl_contract {
         .alignment = 4, .invariances = FFL_SAME_RUN_TO_RUN                                                   \
     }
 
-/* The same, for kernels that treat each row alone: also the same bits for any batch and thread count. */
+/* The same, for kernels that treat each row alone: also the same bits for any batch, thread count and place.
+ */
 #define FFL_CONTRACT_F32_ROWS                                                                                \
     {                                                                                                        \
         .input = FFL_F32, .weights = FFL_F32, .hidden = FFL_F32, .accumulator = FFL_F32, .output = FFL_F32,  \
         .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .alignment = 4,                          \
-        .invariances = FFL_SAME_RUN_TO_RUN | FFL_SAME_THREADS | FFL_SAME_BATCH                               \
+        .invariances = FFL_SAME_ALL                                                                          \
     }
 
 struct ffl_variant;

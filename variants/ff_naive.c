@@ -34,7 +34,7 @@ FFL_VARIANTS(ff_naive) = {
      .place = FFL_HOST,
      .family = FFL_NAIVE,
      .isa = FFL_ISA_BASE,
-     .contract = FFL_CONTRACT_F32,
+     .contract = FFL_CONTRACT_F32_ROWS,
      .prepare = ffl_prepare_nothing,
      .run = run},
     {0},

@@ -104,7 +104,7 @@ static ffl_status prepare_pairs(const ffl_layer *layer, const ffl_machine *machi
     {                                                                                                        \
         .input = type, .weights = FFL_BF16, .hidden = type, .accumulator = FFL_F32, .output = FFL_F32,       \
         .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .alignment = 4,                          \
-        .invariances = FFL_SAME_RUN_TO_RUN | FFL_SAME_THREADS | FFL_SAME_BATCH                               \
+        .invariances = FFL_SAME_ALL                                                                          \
     }
 
 FFL_VARIANTS(ff_tiled_bf16_avx512) = {

@@ -51,7 +51,7 @@ static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ff
     {                                                                                                        \
         .input = FFL_F32, .weights = FFL_BF16, .hidden = FFL_F32, .accumulator = FFL_F32, .output = FFL_F32, \
         .reassociates = true, .activation_error = 4 * FFL_UNIT_F32, .alignment = 4,                          \
-        .invariances = FFL_SAME_RUN_TO_RUN | FFL_SAME_THREADS | FFL_SAME_BATCH                               \
+        .invariances = FFL_SAME_ALL                                                                          \
     }
 
 FFL_VARIANTS(fff_walk_bf16_avx512) = {

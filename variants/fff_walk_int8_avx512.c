@@ -51,8 +51,7 @@ static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ff
     {                                                                                                        \
         .input = FFL_F32, .weights = FFL_INT8, .hidden = FFL_F32, .accumulator = FFL_F32, .output = FFL_F32, \
         .weight_scale = FFL_SCALE_ROW, .flushes_denormals = true, .reassociates = true,                      \
-        .activation_error = 4 * FFL_UNIT_F32, .alignment = 4,                                                \
-        .invariances = FFL_SAME_RUN_TO_RUN | FFL_SAME_THREADS | FFL_SAME_BATCH                               \
+        .activation_error = 4 * FFL_UNIT_F32, .alignment = 4, .invariances = FFL_SAME_ALL                    \
     }
 
 FFL_VARIANTS(fff_walk_int8_avx512) = {

@@ -349,8 +349,7 @@ static bool supports(const ffl_layer *shape, size_t tokens, const char **why)
     {                                                                                                        \
         .input = FFL_INT16, .weights = FFL_INT8, .hidden = FFL_INT16, .accumulator = FFL_F32,                \
         .output = FFL_F32, .weight_scale = FFL_SCALE_ROW, .reassociates = true, .flushes_denormals = true,   \
-        .activation_error = 4 * FFL_UNIT_F32, .alignment = 4,                                                \
-        .invariances = FFL_SAME_RUN_TO_RUN | FFL_SAME_THREADS | FFL_SAME_BATCH                               \
+        .activation_error = 4 * FFL_UNIT_F32, .alignment = 4, .invariances = FFL_SAME_ALL                    \
     }
 
 FFL_VARIANTS(fff_walk_int8_avx512vnni) = {
