@@ -18,6 +18,8 @@ ffl_status ffl_headline_print(const ffl_rows *rows, FILE *file);
 void ffl_markdown_headline(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file);
 void ffl_markdown_circumstances(const ffl_rows *rows, FILE *file);
 void ffl_markdown_checks(const ffl_rows *rows, FILE *file);
+/* Nothing without rows of check --invariance or --properties. */
+void ffl_markdown_ways(const ffl_rows *rows, FILE *file);
 void ffl_markdown_paper(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file);
 void ffl_markdown_ranking(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file);
 void ffl_markdown_tails(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file);

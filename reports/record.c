@@ -118,6 +118,8 @@ void ffl_record_free(ffl_record *record)
     ffl_samples_free(&record->samples);
     json_decref(record->encoder);
     record->encoder = NULL;
+    json_decref(record->ways);
+    record->ways = NULL;
     json_decref(record->circumstances);
     record->circumstances = NULL;
 }
@@ -163,6 +165,8 @@ json_t *ffl_record_to_json(const ffl_record *record)
     }
     if (record->samples.distinct)
         json_object_set_new(json, "samples_ns", encode_samples(&record->samples));
+    if (record->ways)
+        json_object_set(json, "ways", record->ways);
     if (record->encoder)
         json_object_set(json, "encoder", record->encoder);
     if (record->circumstances)
@@ -252,6 +256,8 @@ ffl_status ffl_record_from_json(const json_t *json, ffl_record *record)
         status = decode_samples(json_object_get(json, "samples_ns"), &record->samples);
     if (status == FFL_OK)
         record->encoder = json_incref(json_object_get(json, "encoder"));
+    if (status == FFL_OK)
+        record->ways = json_incref(json_object_get(json, "ways"));
     if (status == FFL_OK)
         record->circumstances = json_incref(json_object_get(json, "circumstances"));
     else

@@ -52,6 +52,8 @@ typedef struct ffl_record {
     char verdict[12]; /* PASSED, SUSPECT, FAILED, CRASHED, TIMEOUT, UNSUPPORTED, SKIPPED */
     char reason[512];
     bool weak, handicapped, implausible;
+    json_t *ways; /* check --invariance and --properties, owned: {"outcomes": {way: "bitwise", …}, "promised":
+                     [way, …]} */
     int64_t rows;                          /* judged */
     int64_t flips;                         /* rows that took another admissible path than the reference */
     double flip_margin;                    /* largest |z| / bound among the flipped decisions */

@@ -76,6 +76,12 @@ static ffl_status checks(const ffl_report *r, FILE *file)
     return FFL_OK;
 }
 
+static ffl_status ways(const ffl_report *r, FILE *file)
+{
+    ffl_markdown_ways(r->rows, file);
+    return FFL_OK;
+}
+
 static ffl_status circumstances(const ffl_report *r, FILE *file)
 {
     ffl_markdown_circumstances(r->rows, file);
@@ -119,6 +125,7 @@ const ffl_section ffl_sections[] = {
     {"gpu", "On the GPU", device, FFL_FOLD_LISTS},
     {"encoder", "Whole encoder passes", encoder, FFL_FOLD_PARTS},
     {"verification", "Verification", checks, FFL_FOLD_LISTS},
+    {"invariances", "Invariances", ways, FFL_FOLD_LISTS},
     {"circumstances", "Where and how", circumstances, FFL_FOLD_PARTS},
     {"ranking", "Ranking", ranking, FFL_FOLD_PARTS},
     {"tails", "Slow calls at batch 1", tails, FFL_FOLD_LISTS},
