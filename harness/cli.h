@@ -52,6 +52,8 @@ typedef enum ffl_option {
     FFL_OPT_OUTPUT,
     FFL_OPT_RESULT,
     FFL_OPT_CONTRACT,
+    FFL_OPT_INVARIANCE,
+    FFL_OPT_PROPERTIES,
     FFL_OPT_SEED,
     FFL_OPT_BUDGET,
     FFL_OPT_OUT,

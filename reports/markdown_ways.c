@@ -121,8 +121,8 @@ void ffl_markdown_ways(const ffl_rows *rows, FILE *file)
     if (!any)
         return;
     fputs("## Invariances\n\n"
-          "`=` the same bits, `~` other bits and every result within its bound, `–` not tried, `\\*` "
-          "promised by the\n"
+          "`=` the same bits, `~` other bits and every result within its bound, `–` not tried, `*` promised "
+          "by the\n"
           "variant's contract: a promise that is not kept is a FAILED row above.\n\n",
           file);
     print_table(rows, "invariance", "What the bits of a row's output depend on:", file);

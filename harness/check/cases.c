@@ -165,6 +165,8 @@ ffl_status ffl_cases_from_options(const ffl_options *options, ffl_operation oper
 {
     wanted w;
     const char *why;
+    if (ffl_option_given(options, FFL_OPT_INVARIANCE) || ffl_option_given(options, FFL_OPT_PROPERTIES))
+        return ffl_cases_of_ways(options, operation, list);
     FFL_TRY(read_wanted(options, &w));
     for (size_t f = 0; f < w.fixtures.count; f++) {
         const char *fixture = w.fixtures.value[f];
@@ -185,7 +187,7 @@ void ffl_case_words(const ffl_check_case *item, int threads, char *out, size_t s
     ffl_shape_name(s, shape, sizeof shape);
     if (!is_real(item->fixture))
         snprintf(widths, sizeof widths, " --width %zu --width-out %zu", s->width_in, s->width_out);
-    snprintf(out, size, "--fixture %s", item->fixture);
+    snprintf(out, size, ffl_case_of_ways(item) ? "--%s" : "--fixture %s", item->fixture);
     if (s->operation == FFL_FFF)
         snprintf(out + strlen(out), size - strlen(out), " --tree %s", shape);
     else if (!is_real(item->fixture))

@@ -25,6 +25,16 @@ enum { FFL_MANY_TOKENS = 40009 };
  * the paper's layer. --seed N gives another one. */
 ffl_status ffl_cases_default(ffl_operation operation, uint64_t seed, ffl_case_list *list);
 
+/*
+ * The cases of --invariance and --properties, as far as given: a few shapes, or the product of what shape
+ * options give. --invariance: --batch is the largest batch (4096), --threads the most threads (the
+ * processors, at least 2 and at most 8). --properties: 17 and 1.
+ */
+ffl_status ffl_cases_of_ways(const ffl_options *options, ffl_operation operation, ffl_case_list *list);
+
+/* Is it one of these? Then it holds a variant against itself, and no trial repeats it. */
+bool ffl_case_of_ways(const ffl_check_case *item);
+
 /* A few more with seeds from the operating system; check adds them where no --seed is given. */
 ffl_status ffl_cases_fresh(ffl_operation operation, ffl_case_list *list);
 

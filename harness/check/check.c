@@ -288,23 +288,23 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option check_options[] = {
-    FFL_OPT_VARIANT,    FFL_OPT_EXCLUDE,      FFL_OPT_PLUGIN,
-    FFL_OPT_TREE,       FFL_OPT_NEURONS,      FFL_OPT_WIDTH,
-    FFL_OPT_WIDTH_OUT,  FFL_OPT_ACTIVATION,   FFL_OPT_PRESET,
-    FFL_OPT_BATCH,      FFL_OPT_THREADS,      FFL_OPT_CLASS,
-    FFL_OPT_FIXTURE,    FFL_OPT_SEED,         FFL_OPT_WEIGHTS,
-    FFL_OPT_INPUT,      FFL_OPT_RESULT,       FFL_OPT_CONTRACT,
-    FFL_OPT_BUDGET,     FFL_OPT_OUT,          FFL_OPT_JSON,
-    FFL_OPT_RESUME,     FFL_OPT_SHARD,        FFL_OPT_STRICT,
-    FFL_OPT_IN_PROCESS, FFL_OPT_TIMEOUT,      FFL_OPT_SHRINK,
-    FFL_OPT_PROBLEMS,   FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE,  FFL_OPT_PLUGIN,       FFL_OPT_TREE,
+    FFL_OPT_NEURONS, FFL_OPT_WIDTH,    FFL_OPT_WIDTH_OUT,    FFL_OPT_ACTIVATION,
+    FFL_OPT_PRESET,  FFL_OPT_BATCH,    FFL_OPT_THREADS,      FFL_OPT_CLASS,
+    FFL_OPT_FIXTURE, FFL_OPT_SEED,     FFL_OPT_WEIGHTS,      FFL_OPT_INPUT,
+    FFL_OPT_RESULT,  FFL_OPT_CONTRACT, FFL_OPT_INVARIANCE,   FFL_OPT_PROPERTIES,
+    FFL_OPT_BUDGET,  FFL_OPT_OUT,      FFL_OPT_JSON,         FFL_OPT_RESUME,
+    FFL_OPT_SHARD,   FFL_OPT_STRICT,   FFL_OPT_IN_PROCESS,   FFL_OPT_TIMEOUT,
+    FFL_OPT_SHRINK,  FFL_OPT_PROBLEMS, FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT,
 };
 
 const ffl_command ffl_command_check = {
     .name = "check",
     .summary = "verify variants against the double reference",
-    .usage = "[-v GLOB] [--fixture NAME,…] [--tree TxD] [--batch B,…] | --weights W --input X --result Y.npy",
+    .usage =
+        "[-v GLOB] [--fixture NAME,… | --invariance | --properties] [--tree TxD] [--batch B,…] | --weights W "
+        "--input X --result Y.npy",
     .help =
         "Every selected variant runs on made data (fixtures) in guarded memory, in a process that may crash, "
         "and\n"
@@ -330,10 +330,22 @@ const ffl_command ffl_command_check = {
         "A failing case of each variant is then reduced while it fails (--shrink TIME) and saved as a "
         "capsule, a\n"
         "small file under capsules/ of the results folder, which `fflab replay` repeats and explains.\n\n"
+        "--invariance varies what should not matter (calls, threads, batch, neighbours, order, addresses, "
+        "strides,\n"
+        "another instance, the caller's denormal mode) and says where a variant's bits stay the same, "
+        "change\n"
+        "within their bound, or break; a promise of its contract that is not kept is FAILED. --properties "
+        "checks\n"
+        "equations that need no reference: output weights that name the visited nodes, mirrored, scaled, "
+        "shortened\n"
+        "and relabelled trees. For --invariance --batch is the largest batch and --threads the most "
+        "threads.\n\n"
         "Examples:\n"
         "  fflab check\n"
         "  fflab check -v 'fff_*' --tree 1x11 --batch 1,128\n"
         "  fflab check -v fff_naive --fixture real:layer.safetensors\n"
+        "  fflab check --invariance --properties\n"
+        "  fflab check --invariance -v 'fff_buckets_*' --tree 1x11 --threads 4\n"
         "  fflab check --plugin ./mine.so -v fff_mine --fixture ties,margin --in-process\n"
         "  fflab check --weights layer.safetensors --input x.npy --result y.npy --contract bf16\n",
     .options = check_options,

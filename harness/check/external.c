@@ -42,6 +42,10 @@ ffl_status ffl_external_validate(const ffl_options *options)
     if (result && !ffl_option_given(options, FFL_OPT_WEIGHTS))
         return ffl_fail(FFL_BAD_INPUT, "--result %s needs --weights FILE, the layer it was computed with",
                         options->value[FFL_OPT_RESULT]);
+    for (ffl_option o = FFL_OPT_INVARIANCE; result && o <= FFL_OPT_PROPERTIES; o++)
+        if (ffl_option_given(options, o))
+            return ffl_fail(FFL_BAD_INPUT, "%s calls variants: it says nothing about --result %s",
+                            ffl_option_name(o), options->value[FFL_OPT_RESULT]);
     static const ffl_option need_result[] = {FFL_OPT_WEIGHTS, FFL_OPT_INPUT, FFL_OPT_CONTRACT};
     for (size_t i = 0; !result && i < sizeof need_result / sizeof *need_result; i++)
         if (ffl_option_given(options, need_result[i]))

@@ -3,6 +3,8 @@
 #include "harness/check/capsule.h"
 #include "harness/check/cases.h"
 #include "harness/check/guard.h"
+#include "harness/check/invariance.h"
+#include "harness/check/properties.h"
 #include "harness/registry.h"
 #include "kernels/device.h"
 #include <math.h>
@@ -49,6 +51,9 @@ json_t *ffl_judgement_to_json(const char *variant, const ffl_judgement *j)
     put_real(json, "flip_margin", j->flip_margin);
     put_real(json, "error_statistical", j->error_statistical);
     put_real(json, "error_worst", j->error_worst);
+    json_t *outcomes = ffl_way_outcomes_to_json(&j->outcomes);
+    if (outcomes)
+        json_object_set_new(json, "outcomes", outcomes);
     return json;
 }
 
@@ -77,6 +82,7 @@ ffl_status ffl_judgement_from_json(const json_t *json, ffl_judgement *j)
                          .error_statistical = get_real(json, "error_statistical"),
                          .error_worst = get_real(json, "error_worst")};
     snprintf(j->reason, sizeof j->reason, "%s", reason);
+    ffl_way_outcomes_from_json(json_object_get(json, "outcomes"), &j->outcomes);
     return FFL_OK;
 }
 
@@ -132,20 +138,53 @@ static ffl_status die_with_device(const ffl_variant *variant, ffl_answer *answer
     abort();
 }
 
+/* What the case's data is made for: one of these three. */
+typedef struct made {
+    ffl_trial *trial;
+    ffl_invariance *invariance;
+    ffl_properties *properties;
+} made;
+
+static ffl_status made_new(const ffl_check_case *item, made *out)
+{
+    *out = (made){0};
+    if (strcmp(item->fixture, FFL_INVARIANCE) == 0)
+        return ffl_invariance_new(item, &out->invariance);
+    if (strcmp(item->fixture, FFL_PROPERTIES) == 0)
+        return ffl_properties_new(item, &out->properties);
+    return ffl_trial_new(item, &out->trial);
+}
+
+static ffl_status made_run(const made *a, const ffl_variant *variant, ffl_judgement *out)
+{
+    if (a->invariance)
+        return ffl_invariance_run(a->invariance, variant, out);
+    if (a->properties)
+        return ffl_properties_run(a->properties, variant, out);
+    return ffl_trial_run(a->trial, variant, out);
+}
+
+static void made_free(made *a)
+{
+    ffl_trial_free(a->trial);
+    ffl_invariance_free(a->invariance);
+    ffl_properties_free(a->properties);
+}
+
 /* explain: says more about a wrong row. */
-static ffl_status answer_result(ffl_trial *trial, const ffl_variant *variant, const ffl_judgement *judgement,
+static ffl_status answer_result(const made *data, const ffl_variant *variant, const ffl_judgement *judgement,
                                 bool explain, ffl_answer *answer)
 {
     char text[2048] = "";
     if (explain)
-        FFL_TRY(ffl_trial_explain(trial, variant, judgement, text, sizeof text));
+        FFL_TRY(ffl_trial_explain(data->trial, variant, judgement, text, sizeof text));
     json_t *line = ffl_judgement_to_json(variant->name, judgement);
     if (*text)
         json_object_set_new(line, "explanation", json_stringn_nocheck(text, strlen(text)));
     return ffl_answer_send(answer, line);
 }
 
-static ffl_status try_variants(ffl_trial *trial, const json_t *names, bool isolated, bool explain,
+static ffl_status try_variants(const made *data, const json_t *names, bool isolated, bool explain,
                                ffl_answer *answer)
 {
     size_t i;
@@ -157,42 +196,43 @@ static ffl_status try_variants(ffl_trial *trial, const json_t *names, bool isola
         if (!variant)
             return ffl_fail(FFL_INTERNAL, "the worker has no variant '%s'", json_string_value(name));
         FFL_TRY(ffl_answer_send(answer, json_pack("{s:s}", "at", variant->name)));
-        FFL_TRY(ffl_trial_run(trial, variant, &judgement));
+        FFL_TRY(made_run(data, variant, &judgement));
         if (isolated)
             FFL_TRY(die_with_device(variant, answer));
-        FFL_TRY(answer_result(trial, variant, &judgement, explain, answer));
+        FFL_TRY(answer_result(data, variant, &judgement, explain, answer));
     }
     return FFL_OK;
 }
 
-static ffl_status make_trial(const json_t *request, ffl_trial **out)
+static ffl_status make_data(const json_t *request, made *out)
 {
     ffl_check_case item;
     ffl_capsule capsule;
+    *out = (made){0};
     const char *path = json_string_value(json_object_get(request, "capsule"));
     if (!path) {
         FFL_TRY(ffl_case_from_json(json_object_get(request, "case"), &item));
-        return ffl_trial_new(&item, out);
+        return made_new(&item, out);
     }
     FFL_TRY(ffl_capsule_read(path, &capsule));
     item = ffl_capsule_case(&capsule);
-    return ffl_trial_new_on(&item, &capsule.layout, &capsule.fixture, out);
+    return ffl_trial_new_on(&item, &capsule.layout, &capsule.fixture, &out->trial);
 }
 
 ffl_status ffl_check_handle(const json_t *request, ffl_answer *answer)
 {
-    ffl_trial *trial;
+    made data;
     if (json_array_size(json_object_get(request, "variants")) == 0)
         return FFL_OK;
-    ffl_status status = make_trial(request, &trial);
+    ffl_status status = make_data(request, &data);
     if (status == FFL_UNSUPPORTED || status == FFL_NO_MEMORY)
         return ffl_answer_send(answer, json_pack("{s:s}", "declined", ffl_error()));
     FFL_TRY(status);
     const bool isolated = json_is_true(json_object_get(request, "isolated"));
     if (isolated)
         ffl_check_watch_faults(answer);
-    status = try_variants(trial, json_object_get(request, "variants"), isolated,
+    status = try_variants(&data, json_object_get(request, "variants"), isolated,
                           json_object_get(request, "capsule") != NULL, answer);
-    ffl_trial_free(trial);
+    made_free(&data);
     return status;
 }

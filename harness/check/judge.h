@@ -10,6 +10,7 @@
 #ifndef FFL_HARNESS_JUDGE_H
 #define FFL_HARNESS_JUDGE_H
 
+#include "harness/check/ways.h"
 #include "kernels/variant.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,6 +64,7 @@ typedef struct ffl_judgement {
     double error_worst;
     bool located; /* the reason is about this row and element */
     size_t row, element;
+    ffl_way_outcomes outcomes; /* of --invariance and --properties; nothing tried otherwise */
     char reason[512];
 } ffl_judgement;
 

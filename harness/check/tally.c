@@ -1,6 +1,7 @@
 #include "harness/check/tally.h"
 #include "harness/check/cases.h"
 #include "harness/check/shrink.h"
+#include "harness/check/ways_table.h"
 #include "harness/environment.h"
 #include "harness/registry.h"
 #include "harness/selftest/score.h"
@@ -24,6 +25,7 @@ typedef struct row {
     bool handicapped;
     ffl_check_case worst_case; /* of the gravest bad verdict, the cheapest */
     ffl_judgement worst;
+    ffl_way_outcomes outcomes; /* worst over its cases */
 } row;
 
 struct ffl_tally {
@@ -112,6 +114,9 @@ static void command_for(const ffl_options *options, const ffl_variant *variant, 
     ffl_option_words_of_origin(options, out, size);
     ffl_append_word(out, size, "-v");
     ffl_append_word(out, size, variant->name);
+    for (ffl_option o = FFL_OPT_INVARIANCE; !item && o <= FFL_OPT_PROPERTIES; o++)
+        if (ffl_option_given(options, o))
+            ffl_append_word(out, size, ffl_option_name(o));
     if (item) {
         char words[384];
         ffl_case_words(item, variant->threaded ? item->threads : 1, words, sizeof words);
@@ -200,6 +205,7 @@ static void fill_record(const ffl_tally *t, const ffl_variant *v, const ffl_chec
     SET(reason, "%s", j->reason);
     record->weak = j->weak;
     flag_handicap(v, record);
+    record->ways = ffl_ways_to_json(v, &j->outcomes);
     record->rows = (int64_t)j->rows;
     record->flips = (int64_t)j->flips;
     record->flip_margin = j->flip_margin;
@@ -251,6 +257,7 @@ static void print_row(const ffl_tally *t, const row *r)
         printf(", worst error %.2f of its bound", r->error);
     if (r->flips)
         printf(", %zu flips up to %.2f of their bound", r->flips, r->flip_margin);
+    ffl_ways_print_others(&r->outcomes);
     printf("%s%s  %s\n", r->weak ? "; WEAK" : "", r->handicapped ? "; HANDICAPPED" : "", command);
     fflush(stdout);
 }
@@ -266,6 +273,7 @@ static void count(row *r, const ffl_judgement *j)
     r->flips += j->flips;
     r->error = fmax(r->error, j->error_statistical);
     r->flip_margin = fmax(r->flip_margin, j->flip_margin);
+    ffl_way_outcomes_merge(&r->outcomes, &j->outcomes);
 }
 
 static double work_of(const ffl_check_case *c)
@@ -275,7 +283,7 @@ static double work_of(const ffl_check_case *c)
 
 static void remember_bad(row *r, const ffl_check_case *item, const ffl_judgement *j)
 {
-    if (!is_bad(j->verdict) || !item || j->verdict < r->worst.verdict ||
+    if (!is_bad(j->verdict) || !item || ffl_case_of_ways(item) || j->verdict < r->worst.verdict ||
         (j->verdict == r->worst.verdict && work_of(item) >= work_of(&r->worst_case)))
         return;
     r->worst = *j;
@@ -400,6 +408,16 @@ int ffl_tally_exit_code(const ffl_tally *tally)
                                                                                              : FFL_EXIT_GOOD;
 }
 
+static void print_ways(const ffl_tally *t)
+{
+    ffl_ways_row *rows = calloc(t->row_count + 1, sizeof *rows);
+    for (size_t i = 0; rows && i < t->row_count; i++)
+        rows[i] = (ffl_ways_row){.variant = t->rows[i].variant, .outcomes = &t->rows[i].outcomes};
+    if (rows)
+        ffl_ways_print(rows, t->row_count);
+    free(rows);
+}
+
 void ffl_tally_finish(ffl_tally *t, double seconds)
 {
     const totals all = add_up(t);
@@ -416,6 +434,7 @@ void ffl_tally_finish(ffl_tally *t, double seconds)
         json_decref(document);
         return;
     }
+    print_ways(t);
     printf("%zu variants, %zu cases:", all.variants, all.cases);
     for (int verdict = 0; verdict < FFL_VERDICT_COUNT; verdict++)
         if (all.verdicts[verdict] || verdict == FFL_PASSED)
