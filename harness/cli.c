@@ -70,6 +70,7 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_README] = {"--readme", "FILE.md", "write the leaderboard between its marks in FILE.md, nothing else"},
     [FFL_OPT_WITHOUT] = {"--without", "CHECK,…", "leave out one check at a time: its name, a list, or each"},
     [FFL_OPT_CALIBRATE] = {"--calibrate", "LOGITS", "honest errors against the bounds, of so many logits per kernel"},
+    [FFL_OPT_TIMING] = {"--timing", NULL, "is a comparison of times honest, and how many pairs does it take?"},
     [FFL_OPT_AGAINST] = {"--against", "BUILD_DIR", "time this build against that one, in turns"},
     [FFL_OPT_PAIRS] = {"--pairs", "N", "pairs of slices per row"},
     [FFL_OPT_MARGIN] = {"--margin", "P%", "changes up to this are none (default: 2%)"},

@@ -85,6 +85,7 @@ typedef enum ffl_option {
     FFL_OPT_README,
     FFL_OPT_WITHOUT,
     FFL_OPT_CALIBRATE,
+    FFL_OPT_TIMING,
     FFL_OPT_AGAINST,
     FFL_OPT_PAIRS,
     FFL_OPT_MARGIN,

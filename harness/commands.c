@@ -6,6 +6,7 @@
 #include "harness/compare/slices.h"
 #include "harness/encoder/serve.h"
 #include "harness/selftest/serve.h"
+#include "harness/selftest/slowed.h"
 #include "harness/worker.h"
 
 const ffl_command *const ffl_commands[] = {
@@ -36,5 +37,6 @@ const ffl_worker_kind ffl_worker_kinds[] = {
     {"encoder", ffl_encoder_serve},
     {"selftest", ffl_selftest_serve},
     {"slices", ffl_slices_serve},
+    {"slowed", ffl_slowed_serve},
     {0},
 };

@@ -47,6 +47,15 @@ size_t ffl_median_fewest(double confidence)
     return n;
 }
 
+size_t ffl_median_as_sharp(size_t n, double confidence)
+{
+    const double share = (double)ffl_median_rank(n, 0.95) / (double)n;
+    size_t more = n;
+    while ((double)ffl_median_rank(more, confidence) < share * (double)more)
+        more += 1 + more / 16;
+    return more;
+}
+
 static int ascending(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;

@@ -33,8 +33,11 @@ ffl_change ffl_change_of(const ffl_effect *effect, double margin);
  */
 size_t ffl_median_rank(size_t n, double confidence);
 
-/* The same for fewer values than make an interval: how many are needed at least. */
+/* How many values it takes at least for an interval. */
 size_t ffl_median_fewest(double confidence);
+
+/* How many it takes so that the interval leaves out as large a share of the values as one of 95 % from n. */
+size_t ffl_median_as_sharp(size_t n, double confidence);
 
 /*
  * From pairs: each value is log(new / base) of two neighbours in time. The median, and its interval by order

@@ -26,6 +26,16 @@ Test(change, ranks_of_a_medians_interval_are_those_of_the_tables)
     cr_expect_eq(ffl_median_fewest(0.999), 11);
 }
 
+Test(change, more_confidence_takes_more_values)
+{
+    cr_expect_eq(ffl_median_as_sharp(100, 0.95), 100);
+    cr_expect_eq(ffl_median_as_sharp(12, 0.95), 12);
+    /* The normal form: (3.48 / 1.96)² times as many for one in 2000. */
+    const size_t many = ffl_median_as_sharp(100, 0.9995);
+    cr_expect(many >= 290 && many <= 350, "%zu", many);
+    cr_expect_geq((double)ffl_median_rank(many, 0.9995) / (double)many, 0.40);
+}
+
 Test(change, an_effect_of_pairs_is_their_median_between_order_statistics)
 {
     double logs[12], five[5] = {0.1, 0.2, 0.3, 0.4, 0.5};

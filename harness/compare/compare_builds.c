@@ -72,7 +72,7 @@ static ffl_status read_turns(const ffl_options *options, char program[4096], siz
         return ffl_fail(FFL_BAD_INPUT, "--pairs %zu: %zu rows need at least %zu", out->pairs, rows,
                         out->fewest);
     if (out->pairs == 0)
-        out->pairs = FFL_PAIRS_DEFAULT;
+        out->pairs = ffl_median_as_sharp(ffl_sampling_pairs(), *confidence);
     out->pairs = out->pairs < out->fewest ? out->fewest : out->pairs;
     FFL_TRY(ffl_option_duration(options, FFL_OPT_TIMEOUT, default_timeout, &out->timeout_s));
     return ffl_option_seed(options, 1, &out->seed);

@@ -3,6 +3,7 @@
 #include "harness/commands.h"
 #include "harness/selftest/calibration.h"
 #include "harness/selftest/score.h"
+#include "harness/selftest/timing.h"
 #include <fnmatch.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -278,6 +279,22 @@ static ffl_status calibrate(const ffl_options *options, int *exit_code)
     return status;
 }
 
+/* The clock's experiment shares no other options. */
+static ffl_status check_timing(const ffl_options *options)
+{
+    const bool timing = ffl_option_given(options, FFL_OPT_TIMING);
+    static const ffl_option others[] = {FFL_OPT_WITHOUT, FFL_OPT_CALIBRATE, FFL_OPT_THREADS};
+    double seconds;
+    if (timing && options->word_count)
+        return ffl_fail(FFL_BAD_INPUT, "--timing takes no mutants ('%s')", options->words[0]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (timing && ffl_option_given(options, others[i]))
+            return ffl_fail(FFL_BAD_INPUT, "--timing and %s do not go together", ffl_option_name(others[i]));
+    if (!timing && ffl_option_given(options, FFL_OPT_BUDGET))
+        return ffl_fail(FFL_BAD_INPUT, "--budget: only with --timing");
+    return ffl_option_duration(options, FFL_OPT_BUDGET, 0, &seconds);
+}
+
 static ffl_status validate(const ffl_options *options)
 {
     plan p;
@@ -285,6 +302,7 @@ static ffl_status validate(const ffl_options *options)
     uint64_t seed;
     ffl_drive drive = {.options = options};
     ffl_calibration_request calibration;
+    FFL_TRY(check_timing(options));
     if (ffl_option_given(options, FFL_OPT_CALIBRATE))
         return read_calibration(options, &calibration);
     if (ffl_option_given(options, FFL_OPT_THREADS))
@@ -304,6 +322,8 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     ffl_drive drive = {.options = options};
     if (ffl_option_given(options, FFL_OPT_CALIBRATE))
         return calibrate(options, exit_code);
+    if (ffl_option_given(options, FFL_OPT_TIMING))
+        return ffl_timing_run(options, exit_code);
     FFL_TRY(make_plan(options, &p));
     FFL_TRY(ffl_option_duration(options, FFL_OPT_TIMEOUT, default_timeout, &drive.timeout_s));
     FFL_TRY(ffl_option_seed(options, 1, &drive.seed));
@@ -314,20 +334,17 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option selftest_options[] = {
-    FFL_OPT_WITHOUT,
-    FFL_OPT_CALIBRATE,
-    FFL_OPT_THREADS,
-    FFL_OPT_SEED,
-    FFL_OPT_TIMEOUT,
-    FFL_OPT_JSON,
-    FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_WITHOUT, FFL_OPT_CALIBRATE, FFL_OPT_THREADS,
+    FFL_OPT_TIMING,  FFL_OPT_BUDGET,    FFL_OPT_SEED,
+    FFL_OPT_TIMEOUT, FFL_OPT_JSON,      FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT,
 };
 
 const ffl_command ffl_command_selftest = {
     .name = "selftest",
     .summary = "does the verifier catch planted bugs, and only those?",
-    .usage = "[MUTANT|FAMILY]… [--without CHECK,…] | --calibrate LOGITS [--threads N]",
+    .usage = "[MUTANT|FAMILY]… [--without CHECK,…] | --calibrate LOGITS [--threads N] | --timing "
+             "[--budget TIME]",
     .help =
         "Variants that are wrong on purpose (\"mutants\") go through the default design of `check`, and "
         "those "
@@ -341,12 +358,19 @@ const ffl_command ffl_command_selftest = {
         "tf32, bf16, f16, int8), on data that is hard to bound, and prints the largest error in units of "
         "the\n"
         "statistical bound that `check` uses. Exit code 2 when a single one is beyond it.\n\n"
+        "--timing asks the same of the clock: a program timed against its twin must show no difference, and "
+        "a\n"
+        "planted slowdown of 5 % must be found, both in 95 of 100 comparisons; --budget says how long (4m). "
+        "The\n"
+        "number of pairs of slices that it takes is kept, and `fflab compare` takes so many. Exit code 2 "
+        "when not.\n\n"
         "The score of a run over everything is kept; `check` and `report` show it.\n\n"
         "Examples:\n"
         "  fflab selftest\n"
         "  fflab selftest memory 'fff_mutant_ti*'\n"
         "  fflab selftest --without fence-after,ties\n"
-        "  fflab selftest --calibrate 100000000\n",
+        "  fflab selftest --calibrate 100000000\n"
+        "  fflab selftest --timing\n",
     .options = selftest_options,
     .words_max = 64,
     .validate = validate,
