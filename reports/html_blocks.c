@@ -197,10 +197,12 @@ static void table(writer *w, span line, const char **text)
         print_row(w, line, "th", right);
         fputs("</thead>\n", w->file);
     }
-    fputs("<tbody>\n", w->file);
+    const bool any = **text == '|';
+    if (any)
+        fputs("<tbody>\n", w->file);
     while (**text == '|')
         print_row(w, next_line(text), "td", right);
-    fputs("</tbody></table></div>\n", w->file);
+    fputs(any ? "</tbody></table></div>\n" : "</table></div>\n", w->file);
 }
 
 /* ---- Lines ---- */

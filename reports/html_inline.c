@@ -72,8 +72,11 @@ static void print_code(FILE *file, const char *at, const char *end)
     }
 }
 
+/* Nothing, for marks around nothing. */
 static void print_inside(FILE *file, const char *tag, const char *at, const char *end)
 {
+    if (at == end)
+        return;
     fprintf(file, "<%s>", tag);
     if (*tag == 'c')
         print_code(file, at, end);

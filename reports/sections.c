@@ -131,7 +131,7 @@ const ffl_section ffl_sections[] = {
     {"tails", "Slow calls at batch 1", tails, FFL_FOLD_LISTS},
     {"repeat", "How to repeat", repeat, FFL_FOLD_LISTS},
     {"legend", "Legend", legend, FFL_FOLD_NOTHING},
-    {NULL},
+    {0},
 };
 
 void ffl_notes_write(const ffl_rows *rows, FILE *file)

@@ -129,7 +129,7 @@ LAYOUT = '''(() => {
   if (document.documentElement.scrollWidth > width) {
     out.push('the page is ' + document.documentElement.scrollWidth + ' pixels wide');
     for (const e of document.body.querySelectorAll('*'))
-      if (e.getBoundingClientRect().right > width + 1 && !e.closest('.scroll') && !e.closest('svg') && out.length < 6)
+      if (e.getBoundingClientRect().right > width + 1 && !e.closest('.scroll table') && !e.closest('svg') && out.length < 6)
         out.push('  ' + e.tagName + ' ' + (e.textContent || '').slice(0, 60));
   }
   for (const s of document.querySelectorAll('figure svg')) {
