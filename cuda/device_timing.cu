@@ -57,6 +57,17 @@ ffl_status ffl_device_event_record(void *event, void *stream)
     return FFL_OK;
 }
 
+ffl_status ffl_device_event_mark(void *event, void *stream)
+{
+    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    FFL_CUDA_TRY(cudaStreamIsCapturing(ffl_cuda_stream(stream), &capturing));
+    /* Without the flag a captured event only orders the graph, and is never recorded. */
+    FFL_CUDA_TRY(cudaEventRecordWithFlags(
+        (cudaEvent_t)event, ffl_cuda_stream(stream),
+        capturing == cudaStreamCaptureStatusActive ? cudaEventRecordExternal : cudaEventRecordDefault));
+    return FFL_OK;
+}
+
 ffl_status ffl_device_elapsed(void *from, void *to, double *ns)
 {
     float ms = 0;

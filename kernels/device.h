@@ -65,6 +65,8 @@ ffl_status ffl_device_copy_on(void *stream, void *to, const void *from, size_t b
 ffl_status ffl_device_event_new(void **event);
 void ffl_device_event_free(void *event);
 ffl_status ffl_device_event_record(void *event, void *stream);
+/* The same; while the stream is being captured, every launch of the graph will record it. */
+ffl_status ffl_device_event_mark(void *event, void *stream);
 /* Nanoseconds between two recorded events; waits for the later one. */
 ffl_status ffl_device_elapsed(void *from, void *to, double *ns);
 

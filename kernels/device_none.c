@@ -132,6 +132,11 @@ ffl_status ffl_device_event_record(void *event, void *stream)
     return no_device();
 }
 
+ffl_status ffl_device_event_mark(void *event, void *stream)
+{
+    return ffl_device_event_record(event, stream);
+}
+
 ffl_status ffl_device_elapsed(void *from, void *to, double *ns)
 {
     (void)from;

@@ -130,6 +130,7 @@ typedef struct ffl_emulated_event *cudaEvent_t;
 typedef struct ffl_emulated_graph *cudaGraph_t;
 typedef struct ffl_emulated_graph *cudaGraphExec_t;
 
+enum { cudaEventRecordDefault = 0, cudaEventRecordExternal = 1 };
 enum { cudaStreamDefault = 0, cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2 };
 
 cudaError_t cudaGetDeviceCount(int *count);
@@ -176,6 +177,7 @@ cudaError_t cudaEventCreate(cudaEvent_t *out);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);

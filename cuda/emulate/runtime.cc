@@ -302,6 +302,16 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t)
     return cudaSuccess;
 }
 
+/* Captured only as an external one: otherwise nothing is recorded when the graph runs. */
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
+{
+    const bool capturing = stream_of(stream)->capturing;
+    if (capturing != (flags == cudaEventRecordExternal))
+        return capturing ? cudaSuccess : fail(cudaErrorInvalidValue);
+    ffl_emulated_enqueue(stream, [=] { (void)cudaEventRecord(event, stream); });
+    return cudaSuccess;
+}
+
 cudaError_t cudaEventSynchronize(cudaEvent_t)
 {
     return cudaSuccess;
