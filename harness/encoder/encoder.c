@@ -45,10 +45,6 @@ static ffl_status prepare_layers(ffl_encoder *e)
 {
     const ffl_encoder_config *c = &e->weights->config;
     const size_t count = c->shared_layers ? 1 : c->layers, tokens = e->batch * e->sequence;
-    const ffl_attention attention = ffl_encoder_attention(e, NULL);
-    size_t scratch = larger(
-        ffl_attention_scratch(&attention, e->threads),
-        ffl_projection_scratch(&e->projection, tokens, larger(c->width, c->embedding_width), e->threads));
     const char *why = "";
     e->feedforward = calloc(count, sizeof *e->feedforward);
     e->instance = calloc(count, sizeof *e->instance);
@@ -62,19 +58,44 @@ static ffl_status prepare_layers(ffl_encoder *e)
                             e->variant->name);
         if (i == 0 && !ffl_variant_supports(e->variant, &e->feedforward[i], tokens, e->threads, &why))
             return ffl_fail(FFL_BAD_INPUT, "%s: %s", e->variant->name, why);
-        FFL_TRY((e->variant->place == FFL_CUDA ? ffl_instance_new : ffl_instance_prepare)(
-            e->variant, &e->feedforward[i], tokens, e->threads, &e->instance[i]));
+        FFL_TRY(ffl_instance_prepare(e->variant, &e->feedforward[i], tokens, e->threads, &e->instance[i]));
         e->instances++;
         e->pack_ns += e->instance[i].pack_ns;
-        if (e->variant->place == FFL_HOST)
-            scratch = larger(scratch, e->instance[i].plan.scratch_bytes);
     }
-    e->scratch = ffl_alloc(scratch);
-    for (size_t i = 0; i < count && e->variant->place == FFL_HOST; i++)
+    return FFL_OK;
+}
+
+/* One for all: attention, products and the variant take turns. */
+static ffl_status lend_scratch(ffl_encoder *e)
+{
+    const ffl_encoder_config *c = &e->weights->config;
+    const ffl_attention attention = ffl_encoder_attention(e, NULL);
+    size_t bytes = larger(ffl_attention_scratch(&attention, e->threads),
+                          ffl_projection_scratch(&e->projection, e->batch * e->sequence,
+                                                 larger(c->width, c->embedding_width), e->threads));
+    for (size_t i = 0; i < e->instances; i++)
+        bytes = larger(bytes, e->instance[i].plan.scratch_bytes);
+    e->scratch = ffl_alloc(bytes);
+    for (size_t i = 0; i < e->instances; i++)
         e->instance[i].exec.scratch = e->scratch;
     return e->scratch ? FFL_OK : FFL_NO_MEMORY;
 }
 
+/* Everything that the host computes with. */
+static ffl_status open_host(ffl_encoder *e)
+{
+    const ffl_encoder_config *c = &e->weights->config;
+    const size_t tokens = e->batch * e->sequence, widest = larger(c->width, c->embedding_width);
+    FFL_TRY(ffl_projection_choose(tokens, c->width, e->threads, &e->projection));
+    FFL_TRY(pack_matrices(e));
+    FFL_TRY(lend_scratch(e));
+    e->mixed = ffl_alloc_rows(tokens * widest, sizeof *e->mixed);
+    e->wide = ffl_alloc_rows(tokens * 3 * c->width, sizeof *e->wide);
+    e->mask = ffl_alloc_array(tokens, sizeof *e->mask);
+    return e->mixed && e->wide && e->mask ? FFL_OK : FFL_NO_MEMORY;
+}
+
+/* What a pass anywhere is looked at through. */
 static ffl_status make_buffers(ffl_encoder *e)
 {
     const ffl_encoder_config *c = &e->weights->config;
@@ -83,15 +104,10 @@ static ffl_status make_buffers(ffl_encoder *e)
     const size_t rows = tokens < FFL_LOGITS_AT_ONCE ? tokens : FFL_LOGITS_AT_ONCE;
     e->state = ffl_alloc_rows(tokens * widest, sizeof *e->state);
     e->hidden = ffl_alloc_rows(tokens * widest, sizeof *e->hidden);
-    e->mixed = ffl_alloc_rows(tokens * widest, sizeof *e->mixed);
-    e->wide = ffl_alloc_rows(tokens * 3 * c->width, sizeof *e->wide);
-    e->mask = ffl_alloc_array(tokens, sizeof *e->mask);
     if (e->weights->has_head)
         e->logits = ffl_alloc_rows(rows * c->vocabulary, sizeof *e->logits);
     FFL_TRY(ffl_pass_clock_new(c->layers, tokens, FFL_LOGITS_AT_ONCE, &e->clock));
-    return e->state && e->hidden && e->mixed && e->wide && e->mask && (e->logits || !e->weights->has_head)
-               ? FFL_OK
-               : FFL_NO_MEMORY;
+    return e->state && e->hidden && (e->logits || !e->weights->has_head) ? FFL_OK : FFL_NO_MEMORY;
 }
 
 ffl_status ffl_encoder_new(const ffl_encoder_weights *weights, const ffl_variant *variant, size_t batch,
@@ -103,14 +119,11 @@ ffl_status ffl_encoder_new(const ffl_encoder_weights *weights, const ffl_variant
         return ffl_fail(FFL_NO_MEMORY, "no memory for an encoder");
     *e = (ffl_encoder){
         .weights = weights, .variant = variant, .batch = batch, .sequence = sequence, .threads = threads};
-    ffl_status status =
-        ffl_projection_choose(batch * sequence, weights->config.width, threads, &e->projection);
-    if (status == FFL_OK)
-        status = pack_matrices(e);
-    if (status == FFL_OK)
-        status = prepare_layers(e);
+    ffl_status status = prepare_layers(e);
     if (status == FFL_OK)
         status = make_buffers(e);
+    if (status == FFL_OK)
+        status = variant->place == FFL_CUDA ? ffl_encoder_device_open(e) : open_host(e);
     if (status == FFL_OK)
         *out = e;
     else
@@ -123,10 +136,11 @@ void ffl_encoder_free(ffl_encoder *e)
     if (!e)
         return;
     for (size_t i = 0; i < e->instances; i++) {
-        if (e->variant->place == FFL_HOST)
-            e->instance[i].exec.scratch = NULL; /* lent */
+        e->instance[i].exec.scratch = NULL; /* lent */
         ffl_instance_free(&e->instance[i]);
     }
+    if (e->backend)
+        e->backend->close(e);
     free(e->instance);
     free(e->feedforward);
     ffl_free(e->scratch);

@@ -1,7 +1,8 @@
 /*
- * The forward pass of an encoder (config.h), with any host or CUDA variant as its feedforward layers and one
- * fixed implementation of everything else: products by projection.h, attention and norms from
- * kernels/. Only the feedforward variant is under test.
+ * The forward pass of an encoder (config.h), with any variant as its feedforward layers and one fixed
+ * implementation of everything else. Only the feedforward variant is under test. A pass runs where its
+ * variant does, wholly: on the host with products by projection.h, attention and norms from kernels/; on the
+ * device with cuda/gemm.h and cuda/device_encoder.h (encoder_device.h).
  *
  *     ffl_encoder_embed(e, &input);
  *     for (i = 0; i < layers; i++) ffl_encoder_layer_run(e, i);
@@ -56,7 +57,7 @@ ffl_status ffl_encoder_embed(ffl_encoder *encoder, const ffl_encoder_input *inpu
 ffl_status ffl_encoder_layer_run(ffl_encoder *encoder, size_t layer);
 
 /* The final norm, where there is one. */
-void ffl_encoder_finish(ffl_encoder *encoder);
+ffl_status ffl_encoder_finish(ffl_encoder *encoder);
 
 /*
  * Logits of all tokens, `at_once` rows at a time: `rows` is called with each block. FFL_UNSUPPORTED when the
@@ -65,26 +66,30 @@ void ffl_encoder_finish(ffl_encoder *encoder);
 typedef void ffl_logits_rows(void *user, size_t first, size_t count, const float *logits);
 ffl_status ffl_encoder_logits(ffl_encoder *encoder, ffl_logits_rows *rows, void *user);
 
-/* The whole pass. logits: also the head, if there is one. */
+/* The whole pass. logits: also the head, if there is one. On a device times are filed by this call alone. */
 ffl_status ffl_encoder_run(ffl_encoder *encoder, const ffl_encoder_input *input, bool logits);
 
 /* ---- Looking inside ---- */
 
-/* [tokens][width]: after embedding, a layer (complete, residual included), or the finish. */
-float *ffl_encoder_state(ffl_encoder *encoder);
+/* [tokens][width]: after embedding, a layer (complete, residual included), or the finish. What cannot be
+ * fetched from a device is NaN; its next call fails. */
+const float *ffl_encoder_state(ffl_encoder *encoder);
 
-/* [tokens][width]: what the feedforward layer was last given. */
+/* Goes on from these rows: for a layer by itself. */
+ffl_status ffl_encoder_set_state(ffl_encoder *encoder, const float *state);
+
+/* [tokens][width]: what the feedforward layer was last given. NaN as above. */
 const float *ffl_encoder_feedforward_input(const ffl_encoder *encoder);
 
-/* The layer's variant once more on that input; y [tokens][width]. */
+/* The layer's variant once more on that input; y [tokens][width]. On the device: what it made of it there. */
 ffl_status ffl_encoder_feedforward_again(const ffl_encoder *encoder, size_t layer, float *y);
 
 /*
  * All feedforward layers in turn, each on its own rows of x [layers][tokens][width] (what a pass gave them),
  * nothing else between them: the kernel alone, with the weights as cold as a pass leaves them. Times go to
- * *ns.
+ * *ns. A device keeps the rows until the next ffl_encoder_embed: until then x must be the same.
  */
-ffl_status ffl_encoder_feedforward_alone(const ffl_encoder *encoder, const float *x, double *ns);
+ffl_status ffl_encoder_feedforward_alone(ffl_encoder *encoder, const float *x, double *ns);
 
 /* Nodes that layer's variant visited for its last input, [tokens][trees][levels], and their logits. */
 ffl_status ffl_encoder_trace(const ffl_encoder *encoder, size_t layer, int32_t *nodes, float *logits);
@@ -108,6 +113,9 @@ void ffl_encoder_count_events(ffl_encoder *encoder, const ffl_events *events);
 
 /* [FFL_PART_COUNT][FFL_EVENTS_MAX], in the order of the events, since the last clear; NaN: not available. */
 const double (*ffl_encoder_counts(const ffl_encoder *encoder))[FFL_EVENTS_MAX];
+
+/* What rows are stored as between two operations: FFL_F32, or FFL_BF16 on a device. */
+ffl_type ffl_encoder_storage(const ffl_encoder *encoder);
 
 double ffl_encoder_pack_ns(const ffl_encoder *encoder);
 const char *ffl_encoder_projection_name(const ffl_encoder *encoder);

@@ -18,16 +18,24 @@ static void look_up(const ffl_encoder *e, float *x)
     }
 }
 
-ffl_status ffl_encoder_embed(ffl_encoder *e, const ffl_encoder_input *input)
+ffl_status ffl_encoder_begin(ffl_encoder *e, const ffl_encoder_input *input)
 {
-    const ffl_encoder_weights *w = e->weights;
-    const ffl_encoder_config *c = &w->config;
-    double start = ffl_pass_clock_ns();
     if (input->batch > e->batch || input->sequence > e->sequence)
         return ffl_fail(FFL_INTERNAL, "the encoder was prepared for %zu x %zu tokens", e->batch, e->sequence);
     e->input = input;
     e->tokens = input->batch * input->sequence;
     e->pending = false;
+    return FFL_OK;
+}
+
+ffl_status ffl_encoder_embed(ffl_encoder *e, const ffl_encoder_input *input)
+{
+    const ffl_encoder_weights *w = e->weights;
+    const ffl_encoder_config *c = &w->config;
+    double start = ffl_pass_clock_ns();
+    FFL_TRY(ffl_encoder_begin(e, input));
+    if (e->backend)
+        return e->backend->embed(e, input);
     for (size_t t = 0; t < e->tokens; t++)
         e->mask[t] = !input->mask || input->mask[t] ? 0.0f : -10000.0f;
     float *x = c->embedding_width == c->width ? e->state : e->hidden;

@@ -8,6 +8,8 @@ ffl_status ffl_encoder_logits(ffl_encoder *e, ffl_logits_rows *rows, void *user)
     const float *x = e->state;
     if (!w->has_head)
         return ffl_fail(FFL_UNSUPPORTED, "the checkpoint has no head for masked words");
+    if (e->backend)
+        return e->backend->logits(e, rows, user);
     double start = ffl_pass_clock_ns();
     if (c->head_transform) {
         ffl_encoder_project(e, x, c->width, e->tokens, &w->transform, w->transform.bias, c->embedding_width,

@@ -10,12 +10,39 @@
 #include "harness/encoder/projection.h"
 #include "kernels/attention.h"
 
+struct ffl_encoder_device; /* encoder_device.h */
+
+/*
+ * A pass elsewhere: what the functions of encoder.h do instead, for an encoder whose rows are not the host's.
+ * state and hidden are then where rows are fetched to. Where times are filed only by `run`.
+ */
+typedef struct ffl_encoder_backend {
+    ffl_status (*embed)(ffl_encoder *e, const ffl_encoder_input *input); /* checked; e->input is set */
+    ffl_status (*layer_run)(ffl_encoder *e, size_t layer);
+    ffl_status (*finish)(ffl_encoder *e);
+    ffl_status (*logits)(ffl_encoder *e, ffl_logits_rows *rows, void *user);
+    ffl_status (*run)(ffl_encoder *e, const ffl_encoder_input *input, bool logits);
+    ffl_status (*fetch_state)(ffl_encoder *e, float *to);
+    ffl_status (*put_state)(ffl_encoder *e, const float *from);
+    ffl_status (*fetch_feedforward)(const ffl_encoder *e, bool output, float *to); /* or its input */
+    ffl_status (*alone)(ffl_encoder *e, const float *x, double *ns);
+    ffl_type (*storage)(const ffl_encoder *e);
+    const char *(*name)(const ffl_encoder *e);
+    void (*close)(ffl_encoder *e);
+} ffl_encoder_backend;
+
+/* Sets backend and device for a variant of the device. FFL_UNSUPPORTED, with a reason, where a pass cannot
+ * run there. */
+ffl_status ffl_encoder_device_open(ffl_encoder *e);
+
 /* Rows of logits at a time: 134 MB with 32768 words. */
 enum { FFL_LOGITS_AT_ONCE = 1024 };
 
 struct ffl_encoder {
     const ffl_encoder_weights *weights;
     const ffl_variant *variant;
+    const ffl_encoder_backend *backend; /* NULL: the host */
+    struct ffl_encoder_device *device;
     ffl_projection projection;
     size_t batch, sequence; /* at most */
     int threads;
@@ -31,6 +58,9 @@ struct ffl_encoder {
     double pack_ns;
     ffl_pass_clock clock;
 };
+
+/* What e keeps of its input. */
+ffl_status ffl_encoder_begin(ffl_encoder *e, const ffl_encoder_input *input);
 
 /* Of the input's shape, or of the largest before there is one; layer NULL: sizes only. */
 ffl_attention ffl_encoder_attention(const ffl_encoder *e, const ffl_encoder_layer *layer);

@@ -1,20 +1,33 @@
 /* Looking inside an encoder: what a layer was given, its kernel again, the times. */
 #include "harness/encoder/encoder_host.h"
+#include <string.h>
+
+/* On the host it is there already. */
+static ffl_status fetch_input(const ffl_encoder *e)
+{
+    return e->backend ? e->backend->fetch_feedforward(e, false, e->hidden) : FFL_OK;
+}
 
 const float *ffl_encoder_feedforward_input(const ffl_encoder *e)
 {
+    if (fetch_input(e) != FFL_OK)
+        memset(e->hidden, 0xFF, e->tokens * e->weights->config.width * sizeof *e->hidden);
     return e->hidden;
 }
 
 ffl_status ffl_encoder_feedforward_again(const ffl_encoder *e, size_t i, float *y)
 {
     const ffl_encoder_config *c = &e->weights->config;
+    if (e->backend)
+        return e->backend->fetch_feedforward(e, true, y);
     return ffl_instance_run(ffl_encoder_instance(e, i), e->hidden, c->width, y, c->width, e->tokens);
 }
 
-ffl_status ffl_encoder_feedforward_alone(const ffl_encoder *e, const float *x, double *ns)
+ffl_status ffl_encoder_feedforward_alone(ffl_encoder *e, const float *x, double *ns)
 {
     const ffl_encoder_config *c = &e->weights->config;
+    if (e->backend)
+        return e->backend->alone(e, x, ns);
     double start = ffl_pass_clock_ns();
     for (size_t i = 0; i < c->layers; i++)
         FFL_TRY(ffl_instance_run(ffl_encoder_instance(e, i), x + i * e->tokens * c->width, c->width, e->mixed,
@@ -26,6 +39,7 @@ ffl_status ffl_encoder_feedforward_alone(const ffl_encoder *e, const float *x, d
 ffl_status ffl_encoder_trace(const ffl_encoder *e, size_t i, int32_t *nodes, float *logits)
 {
     const ffl_encoder_config *c = &e->weights->config;
+    FFL_TRY(fetch_input(e));
     return ffl_instance_trace(ffl_encoder_instance(e, i), e->hidden, c->width, e->tokens, nodes, logits);
 }
 
@@ -74,5 +88,10 @@ double ffl_encoder_pack_ns(const ffl_encoder *e)
 
 const char *ffl_encoder_projection_name(const ffl_encoder *e)
 {
-    return ffl_projection_name(&e->projection);
+    return e->backend ? e->backend->name(e) : ffl_projection_name(&e->projection);
+}
+
+ffl_type ffl_encoder_storage(const ffl_encoder *e)
+{
+    return e->backend ? e->backend->storage(e) : FFL_F32;
 }

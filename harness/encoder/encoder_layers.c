@@ -1,6 +1,7 @@
 /* The pass on the host: its layers, and the products and norms that its other parts use, too. */
 #include "harness/encoder/encoder_host.h"
 #include "kernels/layernorm.h"
+#include <string.h>
 
 void ffl_encoder_normalise(const ffl_encoder *e, const ffl_norm *norm, size_t width, float *x,
                            const float *add, const float *add_bias, float *y)
@@ -20,7 +21,7 @@ void ffl_encoder_project(const ffl_encoder *e, const float *x, size_t inputs, si
                 e->scratch, e->threads);
 }
 
-ffl_status ffl_encoder_layer_run(ffl_encoder *e, size_t i)
+static ffl_status run_layer(ffl_encoder *e, size_t i)
 {
     const ffl_encoder_config *c = &e->weights->config;
     const ffl_encoder_layer *l = ffl_encoder_weights_layer(e->weights, i);
@@ -55,6 +56,11 @@ ffl_status ffl_encoder_layer_run(ffl_encoder *e, size_t i)
     return FFL_OK;
 }
 
+ffl_status ffl_encoder_layer_run(ffl_encoder *e, size_t i)
+{
+    return e->backend ? e->backend->layer_run(e, i) : run_layer(e, i);
+}
+
 static void settle(ffl_encoder *e)
 {
     const size_t n = e->tokens * e->weights->config.width;
@@ -63,9 +69,11 @@ static void settle(ffl_encoder *e)
     e->pending = false;
 }
 
-void ffl_encoder_finish(ffl_encoder *e)
+ffl_status ffl_encoder_finish(ffl_encoder *e)
 {
     const ffl_encoder_config *c = &e->weights->config;
+    if (e->backend)
+        return e->backend->finish(e);
     double start = ffl_pass_clock_ns();
     if (c->final_norm)
         ffl_encoder_normalise(e, &e->weights->final_norm, c->width, e->state, e->pending ? e->mixed : NULL,
@@ -74,19 +82,37 @@ void ffl_encoder_finish(ffl_encoder *e)
         settle(e);
     e->pending = false;
     ffl_pass_clock_count(&e->clock, FFL_PART_NORM, &start);
+    return FFL_OK;
 }
 
 ffl_status ffl_encoder_run(ffl_encoder *e, const ffl_encoder_input *input, bool logits)
 {
+    if (e->backend) {
+        FFL_TRY(ffl_encoder_begin(e, input));
+        return e->backend->run(e, input, logits);
+    }
     FFL_TRY(ffl_encoder_embed(e, input));
     for (size_t i = 0; i < e->weights->config.layers; i++)
         FFL_TRY(ffl_encoder_layer_run(e, i));
-    ffl_encoder_finish(e);
+    FFL_TRY(ffl_encoder_finish(e));
     return logits && e->weights->has_head ? ffl_encoder_logits(e, NULL, NULL) : FFL_OK;
 }
 
-float *ffl_encoder_state(ffl_encoder *e)
+const float *ffl_encoder_state(ffl_encoder *e)
 {
-    settle(e);
+    const size_t n = e->tokens * e->weights->config.width;
+    if (!e->backend)
+        settle(e);
+    else if (e->backend->fetch_state(e, e->state) != FFL_OK)
+        memset(e->state, 0xFF, n * sizeof *e->state);
     return e->state;
+}
+
+ffl_status ffl_encoder_set_state(ffl_encoder *e, const float *state)
+{
+    if (e->backend)
+        return e->backend->put_state(e, state);
+    memcpy(e->state, state, e->tokens * e->weights->config.width * sizeof *state);
+    e->pending = false;
+    return FFL_OK;
 }

@@ -1,4 +1,5 @@
 #include "harness/encoder/encoder_weights.h"
+#include "harness/encoder/device_weights.h"
 #include "harness/workload/parallel.h"
 #include "harness/workload/random.h"
 #include "kernels/cpu.h"
@@ -34,7 +35,8 @@ ffl_status ffl_encoder_weights_layers(ffl_encoder_weights *weights)
                         c->width, bytes / 1e9, (double)memory / 1e9);
     weights->layer = calloc(count, sizeof *weights->layer);
     weights->packed = calloc(1, sizeof *weights->packed);
-    if (!weights->layer || !weights->packed)
+    weights->on_device = calloc(1, sizeof(struct ffl_device_weights *));
+    if (!weights->layer || !weights->packed || !weights->on_device)
         return ffl_fail(FFL_NO_MEMORY, "no memory for %zu layers", count);
     for (size_t i = 0; i < count; i++) {
         FFL_TRY(ffl_weights_new(&shape, c->out_bias, &weights->layer[i].feedforward));
@@ -80,6 +82,9 @@ void ffl_encoder_weights_free(ffl_encoder_weights *weights)
     if (weights->packed)
         ffl_packed_set_free(weights->packed);
     free(weights->packed);
+    if (weights->on_device)
+        ffl_device_weights_free(*weights->on_device);
+    free(weights->on_device);
     for (size_t i = 0; i < weights->block_count; i++)
         ffl_free(weights->blocks[i]);
     free(weights->blocks);

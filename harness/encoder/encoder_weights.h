@@ -46,8 +46,9 @@ typedef struct ffl_encoder_weights {
     ffl_norm transform_norm;
     ffl_linear logits; /* [vocabulary][embedding_width] */
 
-    /* Owned. packed: what encoders with these weights have packed for their products. */
+    /* Owned. packed, on_device: what encoders with these weights have made of them. */
     ffl_packed_set *packed;
+    struct ffl_device_weights **on_device; /* device_weights.h: a list, for passes there */
     ffl_safetensors **files;
     size_t file_count;
     void **blocks;

@@ -37,12 +37,17 @@ static void count_events(ffl_pass_clock *clock, ffl_part part)
     clock->last = now;
 }
 
+void ffl_pass_clock_file(ffl_pass_clock *clock, ffl_part part, double start_ns, double ns)
+{
+    clock->ns[part] += ns;
+    if (clock->event_count < clock->event_capacity)
+        clock->events[clock->event_count++] = (ffl_encoder_event){part, clock->layer, start_ns, ns};
+}
+
 void ffl_pass_clock_count(ffl_pass_clock *clock, ffl_part part, double *start)
 {
     const double now = ffl_pass_clock_ns();
-    clock->ns[part] += now - *start;
-    if (clock->event_count < clock->event_capacity)
-        clock->events[clock->event_count++] = (ffl_encoder_event){part, clock->layer, *start, now - *start};
+    ffl_pass_clock_file(clock, part, *start, now - *start);
     *start = now;
     if (clock->counters)
         count_events(clock, part);

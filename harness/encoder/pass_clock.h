@@ -54,6 +54,9 @@ double ffl_pass_clock_ns(void); /* now, of the monotonic clock */
 /* Files the time since *start under the part and the layer at work; *start = now. */
 void ffl_pass_clock_count(ffl_pass_clock *clock, ffl_part part, double *start);
 
+/* Files ns from start_ns on, measured elsewhere, under the part and the layer at work. */
+void ffl_pass_clock_file(ffl_pass_clock *clock, ffl_part part, double start_ns, double ns);
+
 void ffl_pass_clock_clear(ffl_pass_clock *clock);
 void ffl_pass_clock_free(ffl_pass_clock *clock);
 

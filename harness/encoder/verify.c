@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Of the largest value: what f32 may lose in one layer, or in a pass without flips. */
-static const double tolerance = 1e-5;
+double ffl_encoder_tolerance(ffl_type storage)
+{
+    return storage == FFL_BF16 ? 2.5 * 0x1p-8 : 1e-5;
+}
 
 /* Multiply-adds of the judge per layer: a fraction of a second. */
 static const size_t judge_work = 30000000;
@@ -86,6 +88,7 @@ static ffl_status verify_layers(verifying *v)
     const ffl_encoder_reference *r = v->reference;
     const size_t n = r->tokens * r->width;
     const ffl_encoder_input part = ffl_encoder_input_part(v->input, v->first, r->tokens / v->input->sequence);
+    const double tolerance = ffl_encoder_tolerance(ffl_encoder_storage(v->encoder));
     char text[128];
     FFL_TRY(ffl_encoder_embed(v->encoder, &part));
     double error = relative(ffl_encoder_state(v->encoder), r->embedding, NULL, n);
@@ -95,9 +98,9 @@ static ffl_status verify_layers(verifying *v)
     }
     for (size_t i = 0; i < r->layers; i++) {
         const double *from = i ? r->state + (i - 1) * n : r->embedding;
-        float *state = ffl_encoder_state(v->encoder);
         for (size_t k = 0; k < n; k++)
-            state[k] = (float)from[k];
+            v->y[k] = (float)from[k];
+        FFL_TRY(ffl_encoder_set_state(v->encoder, v->y));
         FFL_TRY(ffl_encoder_layer_run(v->encoder, i));
         error = relative(ffl_encoder_feedforward_input(v->encoder), NULL, r->feedforward + i * n, n);
         v->out->parts_error = fmax(v->out->parts_error, error);
@@ -170,7 +173,7 @@ static ffl_status verify_pass(verifying *v, ffl_encoder_watch *watch)
         if (watch)
             FFL_TRY(watch(v->user, v->encoder, i));
     }
-    ffl_encoder_finish(v->encoder);
+    FFL_TRY(ffl_encoder_finish(v->encoder));
     v->out->pass_error =
         relative(ffl_encoder_state(v->encoder) + first * r->width, r->output, NULL, r->tokens * r->width);
     if (watch)
@@ -180,7 +183,7 @@ static ffl_status verify_pass(verifying *v, ffl_encoder_watch *watch)
     const bool exact =
         c->weights == FFL_F32 && c->input == FFL_F32 && c->hidden == FFL_F32 && c->accumulator == FFL_F32;
     if (exact && (v->out->traced || v->variant->operation == FFL_FF) && v->out->pass_flips == 0 &&
-        !(v->out->pass_error <= 10 * tolerance)) {
+        !(v->out->pass_error <= 10 * ffl_encoder_tolerance(FFL_F32))) {
         char text[128];
         snprintf(text, sizeof text, "no flip, but the pass is off by %.2g of its scale", v->out->pass_error);
         worsen(v->out, FFL_FAILED, r->layers, text);

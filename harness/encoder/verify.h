@@ -30,6 +30,17 @@ typedef struct ffl_encoder_verdict {
         agreed; /* tokens verified, and whose most likely word is the reference's; 0 without a head */
 } ffl_encoder_verdict;
 
+/*
+ * What the parts around the feedforward layers may lose from the reference's own input to the input of the
+ * layer: largest error / largest value. f32: 1e-5. bf16, with u = 2^-8: the rows that the layer is given are
+ * rounded last, u of the largest value; before that, four roundings in a row (norm, q, k and v, the weights
+ * of the values, attention) and those of two matrices, u/sqrt(6) each in the root mean square, come to
+ * about 1.5u of the branch that is added to the residual stream, and the branch is at most about as large as
+ * what the norm makes of the sum. tests/test_encoder_rounding.c holds honest passes with these roundings to
+ * it.
+ */
+double ffl_encoder_tolerance(ffl_type storage);
+
 /* Where a pass can be watched: called after embedding (layer SIZE_MAX) and each layer; e.g. to write files.
  */
 typedef ffl_status ffl_encoder_watch(void *user, ffl_encoder *encoder, size_t layer);
