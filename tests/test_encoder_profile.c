@@ -81,7 +81,7 @@ static void expect_work(const ffl_encoder_weights *w, ffl_part part, size_t laye
     size_t words;
     cr_assert_eq(ffl_distinct_words(&w->config, &input, &words), FFL_OK);
     cr_assert_eq(words, 4);
-    const ffl_work got = ffl_part_work(w, &input, words, part, layer);
+    const ffl_work got = ffl_part_work(w, &input, words, part, layer, FFL_F32);
     expect(got.flops, flops, ffl_part_name(part));
     expect(got.bytes, bytes, ffl_part_name(part));
 }
@@ -130,9 +130,9 @@ Test(encoder_profile, trees_are_credited_with_their_paths_and_types_with_their_b
     ffl_layer tree, dense;
     cr_assert_eq(ffl_layer_fff(H, 10, 3, 4, &tree), FFL_OK);
     dense = ffl_layer_dense(&tree, tree.neurons);
-    const ffl_work paths = ffl_feedforward_work(&tree, FFL_F32, P, 1000);
-    const ffl_work all = ffl_feedforward_work(&dense, FFL_BF16, P, 1000);
-    const ffl_work bytes = ffl_feedforward_work(&dense, FFL_INT8, P, 1000);
+    const ffl_work paths = ffl_feedforward_work(&tree, FFL_F32, FFL_F32, P, 1000);
+    const ffl_work all = ffl_feedforward_work(&dense, FFL_BF16, FFL_F32, P, 1000);
+    const ffl_work bytes = ffl_feedforward_work(&dense, FFL_INT8, FFL_F32, P, 1000);
     expect(paths.flops, 2 * P * 12 * 18, "3 trees of 4 levels");
     expect(paths.bytes, 1000 + 4 * P * 18, "f32");
     expect(all.flops, 2 * P * 45 * 18, "45 neurons");

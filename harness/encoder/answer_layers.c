@@ -63,7 +63,7 @@ static ffl_status look_at_trees(profile *p, const ffl_variant *v, size_t i, json
         FFL_TRY(ffl_layer_routing_json(layer, x, tokens, json_is_true(json_object_get(s->request, "detail")),
                                        &bytes, routing));
     ffl_work *work = &p->work[i * FFL_PART_COUNT + FFL_PART_FEEDFORWARD];
-    *work = ffl_feedforward_work(layer, v->contract.weights, tokens, bytes);
+    *work = ffl_feedforward_work(layer, v->contract.weights, ffl_encoder_storage(p->encoder), tokens, bytes);
     ffl_encoder_feedforward_cost(p->encoder, i, &work->flops, &work->bytes);
     return FFL_OK;
 }
@@ -78,7 +78,8 @@ static ffl_status fill(profile *p, const ffl_variant *v, json_t *layers, json_t 
         json_t *routing = NULL;
         for (size_t part = 0; part < FFL_PART_COUNT; part++)
             p->work[l * FFL_PART_COUNT + part] =
-                ffl_part_work(&task->weights, &task->input, words, (ffl_part)part, l < count ? l : SIZE_MAX);
+                ffl_part_work(&task->weights, &task->input, words, (ffl_part)part, l < count ? l : SIZE_MAX,
+                              ffl_encoder_storage(p->encoder));
         if (l < count)
             FFL_TRY(look_at_trees(p, v, l, &routing));
         json_t *layer = layer_json(p, l);

@@ -230,9 +230,10 @@ static ffl_status finish_point(sweep *s, const ffl_encoder_point_run *run)
         ffl_print_layers(run->rows);
     if (!s->json && run->passed)
         ffl_record_print(run->request);
-    if (s->json && run->model)
-        json_array_append_new(s->answers, json_pack("{s:O, s:O, s:s}", "model", run->model, "rows", run->rows,
-                                                    "repeat", run->point.repeat));
+    if (s->json && json_array_size(run->rows)) /* no model where nothing could run */
+        json_array_append_new(s->answers, json_pack("{s:o, s:O, s:s}", "model",
+                                                    run->model ? json_incref(run->model) : json_null(),
+                                                    "rows", run->rows, "repeat", run->point.repeat));
     if (run->model && ffl_option_given(s->options, FFL_OPT_TRACE))
         return ffl_timeline_write(s->options->value[FFL_OPT_TRACE], run->rows);
     return FFL_OK;
@@ -378,6 +379,11 @@ const ffl_command ffl_command_encoder = {
         "inputs of a\n"
         "double-precision reference and end to end, and timed in turn with the pass of the fastest dense "
         "variant.\n"
+        "A variant of the device (…_cuda) runs in a pass wholly on the device: rows, attention and products "
+        "are\n"
+        "of its own storage type, f32 or bf16 (`fflab list`), and it is held against the fastest dense "
+        "variant of\n"
+        "its class there.\n"
         "How: harness/encoder/README.md. Presets: ultrafastbert-TxD (3072x0 … 1x11), crammedbert-3072,\n"
         "crammedbert-4095, bert-base, bert-large, roberta-base, distilbert, albert-base; custom:layers=…, as "
         "below.\n\n"
@@ -385,6 +391,7 @@ const ffl_command ffl_command_encoder = {
         "  fflab encoder --preset ultrafastbert-1x11 --batch 8 --seq 128\n"
         "  fflab encoder --preset bert-base -v 'ff_blas3_*' --threads 2\n"
         "  fflab encoder --preset custom:layers=4,width=256,heads=4,tree=1x7,vocab=1000,norm=post --seq 32\n"
+        "  fflab encoder --preset ultrafastbert-1x11 -v 'fff_hybrid*_cuda' --layers\n"
         "  fflab encoder --preset ultrafastbert-64x5 -v fff_buckets_avx512 --layers\n"
         "  fflab encoder -v fff_walk_avx512 --record layer.safetensors --record-layer 5\n"
         "  fflab encoder --checkpoint DIR --tokens ids.npy --mask mask.npy -v fff_naive --dump out\n",

@@ -97,8 +97,8 @@ static ffl_work logits(const ffl_encoder_config *c, double rows)
     return all;
 }
 
-ffl_work ffl_part_work(const ffl_encoder_weights *weights, const ffl_encoder_input *input, size_t words,
-                       ffl_part part, size_t layer)
+static ffl_work work_in_floats(const ffl_encoder_weights *weights, const ffl_encoder_input *input,
+                               size_t words, ffl_part part, size_t layer)
 {
     const ffl_encoder_config *c = &weights->config;
     const double rows = (double)(input->batch * input->sequence), width = (double)c->width;
@@ -121,7 +121,7 @@ ffl_work ffl_part_work(const ffl_encoder_weights *weights, const ffl_encoder_inp
     }
 }
 
-/* Bytes per element of weights as multiplied. */
+/* Bytes per element of rows as stored, or of weights as multiplied. */
 static double type_bytes(ffl_type type)
 {
     switch (type) {
@@ -136,10 +136,19 @@ static double type_bytes(ffl_type type)
     }
 }
 
-ffl_work ffl_feedforward_work(const ffl_layer *l, ffl_type type, size_t tokens, double weight_bytes)
+ffl_work ffl_part_work(const ffl_encoder_weights *weights, const ffl_encoder_input *input, size_t words,
+                       ffl_part part, size_t layer, ffl_type storage)
+{
+    ffl_work work = work_in_floats(weights, input, words, part, layer);
+    work.bytes *= type_bytes(storage) / element;
+    return work;
+}
+
+ffl_work ffl_feedforward_work(const ffl_layer *l, ffl_type type, ffl_type storage, size_t tokens,
+                              double weight_bytes)
 {
     const double neurons = l->operation == FFL_FFF ? (double)(l->trees * l->levels) : (double)l->neurons;
     const double rows = (double)tokens, widths = (double)(l->width_in + l->width_out);
     return (ffl_work){2 * rows * neurons * widths,
-                      weight_bytes * type_bytes(type) / element + element * rows * widths};
+                      weight_bytes * type_bytes(type) / element + type_bytes(storage) * rows * widths};
 }

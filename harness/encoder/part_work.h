@@ -10,6 +10,8 @@
  *           Scores of attention never leave their tile. Only the rows of an embedding table that the ids name
  *           count, and only the rows of trees that some token visits.
  *
+ * Rows and matrices are counted in the type that the pass stores rows in, the residual stream, too.
+ *
  * Source of the FLOP of norms and scores: the operations in kernels/layernorm.c and kernels/simd.
  */
 #ifndef FFL_HARNESS_PART_WORK_H
@@ -29,10 +31,11 @@ ffl_status ffl_distinct_words(const ffl_encoder_config *config, const ffl_encode
  * words: distinct ids. Zero where the part has nothing to do there, and for the feedforward part: below.
  */
 ffl_work ffl_part_work(const ffl_encoder_weights *weights, const ffl_encoder_input *input, size_t words,
-                       ffl_part part, size_t layer);
+                       ffl_part part, size_t layer, ffl_type storage);
 
 /* The feedforward layer on `tokens` rows: all neurons, or those on the paths; weight_bytes: of the f32 rows
- * that any token needs (harness/workload/routing.h), which are moved as `type`. */
-ffl_work ffl_feedforward_work(const ffl_layer *layer, ffl_type type, size_t tokens, double weight_bytes);
+ * that any token needs (harness/workload/routing.h), which are moved as `type`; rows as `storage`. */
+ffl_work ffl_feedforward_work(const ffl_layer *layer, ffl_type type, ffl_type storage, size_t tokens,
+                              double weight_bytes);
 
 #endif

@@ -39,6 +39,18 @@ static void show_progress(const ffl_encoder_point_run *s)
     ffl_progress_show(s->progress, s->done + s->weight * (rows < all ? rows : all) / all, label);
 }
 
+static bool was_told(const ffl_encoder_point_run *s, const json_t *row)
+{
+    size_t i;
+    json_t *other;
+    json_array_foreach(s->rows, i, other)
+    {
+        if (strcmp(word(row, "variant"), word(other, "variant")) == 0)
+            return true;
+    }
+    return false;
+}
+
 static ffl_status take_row(ffl_encoder_point_run *s, const json_t *row)
 {
     const char *verdict = word(row, "verdict");
@@ -46,12 +58,10 @@ static ffl_status take_row(ffl_encoder_point_run *s, const json_t *row)
     const bool left_out = strcmp(verdict, ffl_verdict_name(FFL_UNSUPPORTED_HERE)) == 0 ||
                           strcmp(verdict, ffl_verdict_name(FFL_SKIPPED)) == 0;
     const long long index = whole(row, "row");
-    const bool baseline = strcmp(word(row, "variant"), word(s->model, "baseline")) == 0;
     if (index >= 0)
         json_array_set_new(s->variants, (size_t)index, json_null());
-    if (baseline && s->baseline_shown) /* measured again, after a crash */
+    if (was_told(s, row)) /* a baseline, measured again after a crash */
         return FFL_OK;
-    s->baseline_shown = s->baseline_shown || baseline;
     s->passed += passed;
     s->failed += !passed && !left_out;
     json_array_append(s->rows, (json_t *)row);
@@ -78,6 +88,11 @@ static ffl_status answer(void *user, size_t index, const json_t *line)
         if (s->table) {
             ffl_progress_clear(s->progress);
             ffl_encoder_print_model(model);
+        }
+    } else if (model) {
+        if (s->table) {
+            ffl_progress_clear(s->progress);
+            ffl_encoder_print_side(model);
         }
     } else if (json_object_get(line, "row")) {
         return take_row(s, line);

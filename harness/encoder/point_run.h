@@ -17,8 +17,7 @@ typedef struct ffl_encoder_point_run {
     json_t *request;      /* the caller's */
     json_t *variants;     /* names, of the request; null for those that are over */
     json_t *model, *rows; /* owned: what the worker said */
-    bool baseline_shown;
-    int at; /* variant at work, -1: none yet */
+    int at;               /* variant at work, -1: none yet */
     size_t asked, passed, failed, crashes;
 } ffl_encoder_point_run;
 

@@ -53,6 +53,11 @@ void ffl_encoder_print_model(const json_t *m)
     puts("  verdict");
 }
 
+void ffl_encoder_print_side(const json_t *m)
+{
+    printf("  projections by %s; speed-up against %s\n", word(m, "projections"), word(m, "baseline"));
+}
+
 static void print_agreement(const json_t *row)
 {
     printf("  %s, off by %.1e", word(row, "verdict"), real(row, "pass_error"));
@@ -153,14 +158,14 @@ void ffl_encoder_print_answers(const json_t *rows)
 {
     size_t i;
     const json_t *row;
-    bool first = true;
+    const char *baseline = "";
     json_array_foreach((json_t *)rows, i, row)
     {
         if (!json_object_get(row, "whole"))
             continue;
-        if (first)
+        if (strcmp(baseline, word(json_object_get(row, "encoder"), "baseline")) != 0)
             print_answer_head(row);
-        first = false;
+        baseline = word(json_object_get(row, "encoder"), "baseline");
         print_answer(row);
     }
     print_missing(rows);

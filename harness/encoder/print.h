@@ -7,6 +7,9 @@
 /* The model, and the head of the table. */
 void ffl_encoder_print_model(const json_t *model);
 
+/* The next baseline of the same model: what follows is held against it. */
+void ffl_encoder_print_side(const json_t *model);
+
 /* One line per row as it comes; `repeat` is the command without -v. */
 void ffl_encoder_print_row(const json_t *row, const char *repeat);
 

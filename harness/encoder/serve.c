@@ -1,13 +1,16 @@
 #include "harness/encoder/serve.h"
+#include "harness/bench/device_stage.h"
 #include "harness/bench/pin.h"
 #include "harness/encoder/event_counts.h"
 #include "harness/encoder/plan.h"
 #include "harness/encoder/record.h"
 #include "harness/encoder/serve_session.h"
 #include "harness/registry.h"
+#include "kernels/device.h"
 #include "kernels/memory.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PROBE_TOKENS = 16 };
@@ -88,6 +91,16 @@ static double patience_of(const ffl_serve_session *s)
     return s->trees_run && is_strict(s) && left < most ? left : most;
 }
 
+/* Without its device this process can only fail what comes next, too: it dies as from a fault of its own. */
+static void die_with_device(const ffl_variant *v)
+{
+    const char *why;
+    if (v->place != FFL_CUDA || !ffl_device_lost(&why))
+        return;
+    fprintf(stderr, "fflab: %s: %s; the device is lost to this process\n", v->name, why);
+    abort();
+}
+
 static ffl_status serve_variant(ffl_serve_session *s, int index, const ffl_variant *v)
 {
     const ffl_layer layer = ffl_serve_layer(s, v);
@@ -114,11 +127,17 @@ static ffl_status serve_variant(ffl_serve_session *s, int index, const ffl_varia
         if (took > patience)
             return skip(s, index, v, FFL_SKIPPED, text);
     }
-    FFL_TRY(
-        ffl_encoder_new(&s->task.weights, v, s->task.input.batch, s->task.input.sequence, s->threads, &e));
-    ffl_status status = serve_pass(s, index, v, e);
-    ffl_encoder_free(e);
+    ffl_status status =
+        ffl_encoder_new(&s->task.weights, v, s->task.input.batch, s->task.input.sequence, s->threads, &e);
+    if (status == FFL_UNSUPPORTED)
+        return skip(s, index, v, FFL_UNSUPPORTED_HERE, ffl_error());
+    if (status == FFL_OK) {
+        status = serve_pass(s, index, v, e);
+        ffl_encoder_free(e);
+    }
     s->trees_run++;
+    if (status == FFL_DEVICE)
+        die_with_device(v);
     if (status == FFL_DEVICE || status == FFL_UNSUPPORTED || status == FFL_INTERNAL)
         status = skip(s, index, v, FFL_FAILED, ffl_error());
     else if (status == FFL_NO_MEMORY)
@@ -136,13 +155,38 @@ static int index_of(const json_t *names, const ffl_variant *v)
     return -1;
 }
 
-/* The baseline is a row, too. */
+static const ffl_variant *variant_at(const json_t *names, size_t i)
+{
+    const json_t *name = json_array_get(names, i);
+    return json_is_string(name) ? ffl_registry_find(json_string_value(name)) : NULL;
+}
+
+/* Is it the first of its side? */
+static bool opens_side(const json_t *names, size_t index)
+{
+    const ffl_serve_side side = ffl_serve_side_of(variant_at(names, index));
+    for (size_t i = 0; i < index; i++)
+        if (variant_at(names, i) && ffl_serve_same_side(&side, variant_at(names, i)))
+            return false;
+    return true;
+}
+
+/* The baseline of each side is a row, too. */
 static size_t count_rows(const json_t *names)
 {
-    size_t i, count = 1;
-    json_t *name;
-    json_array_foreach(names, i, name) count += json_is_string(name);
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(names); i++)
+        if (variant_at(names, i))
+            count += 1 + opens_side(names, i);
     return count;
+}
+
+static bool all_on_device(const json_t *names)
+{
+    for (size_t i = 0; i < json_array_size(names); i++)
+        if (variant_at(names, i) && variant_at(names, i)->place == FFL_HOST)
+            return false;
+    return true;
 }
 
 /* The architecture first: how much of it the time is enough for. */
@@ -155,6 +199,7 @@ static ffl_status open_task(ffl_serve_session *s)
         return ffl_fail(FFL_NO_MEMORY, "no memory for a request");
     ffl_status status = FFL_OK;
     if (json_integer_value(json_object_get(request, "layers_timed")) == 0 &&
+        !all_on_device(json_object_get(request, "variants")) && /* there a pass takes milliseconds */
         !*json_string_value(json_object_get(request, "checkpoint"))) {
         status = ffl_encoder_task_open(request, false, &sizes);
         if (status == FFL_OK) {
@@ -170,28 +215,62 @@ static ffl_status open_task(ffl_serve_session *s)
     return status;
 }
 
+/* Why nothing runs on this side, if so. */
+static const char *closed(const ffl_serve_side *side)
+{
+    const char *why = "";
+    return side->place == FFL_CUDA && !ffl_device_timing(&why) ? why : NULL;
+}
+
+/* All variants of the side at work, but for its baseline; reason: none runs, each is left out with it. */
+static ffl_status serve_variants(ffl_serve_session *s, const json_t *names, ffl_verdict verdict,
+                                 const char *reason)
+{
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const ffl_variant *v = variant_at(names, i);
+        if (!v || (!reason && v == s->dense) || !ffl_serve_same_side(&s->side, v))
+            continue;
+        FFL_TRY(reason ? skip(s, (int)i, v, verdict, reason) : serve_variant(s, (int)i, v));
+        s->rows_left -= s->rows_left > 0;
+    }
+    return FFL_OK;
+}
+
+static ffl_status serve_side(ffl_serve_session *s, const json_t *names)
+{
+    char reason[512];
+    if (closed(&s->side))
+        return serve_variants(s, names, FFL_SKIPPED, closed(&s->side));
+    ffl_status status = ffl_serve_find_dense(s);
+    if (status == FFL_OK)
+        status = ffl_encoder_new(&s->task.weights, s->dense, s->task.input.batch, s->task.input.sequence,
+                                 s->threads, &s->baseline);
+    if (status == FFL_UNSUPPORTED && s->side.place == FFL_CUDA) {
+        snprintf(reason, sizeof reason, "%s", ffl_error());
+        return serve_variants(s, names, FFL_UNSUPPORTED_HERE, reason);
+    }
+    FFL_TRY(status);
+    FFL_TRY(ffl_serve_model(s));
+    FFL_TRY(serve_pass(s, index_of(names, s->dense), s->dense, s->baseline));
+    s->rows_left -= s->rows_left > 0;
+    return serve_variants(s, names, FFL_PASSED, NULL);
+}
+
 static ffl_status serve_all(ffl_serve_session *s)
 {
     const char *cpus = json_string_value(json_object_get(s->request, "cpus"));
     const json_t *names = json_object_get(s->request, "variants");
-    size_t i;
-    json_t *name;
     FFL_TRY(ffl_pin(cpus ? cpus : ""));
     FFL_TRY(open_task(s));
     s->first = s->task.input.batch - 1; /* the last sequence: earlier ones shift its rows */
-    FFL_TRY(ffl_serve_find_dense(s));
-    FFL_TRY(ffl_encoder_new(&s->task.weights, s->dense, s->task.input.batch, s->task.input.sequence,
-                            s->threads, &s->baseline));
-    FFL_TRY(ffl_serve_model(s));
-    FFL_TRY(serve_pass(s, index_of(names, s->dense), s->dense, s->baseline));
-    s->rows_left -= s->rows_left > 0;
-    json_array_foreach(names, i, name)
-    {
-        const ffl_variant *v = json_is_string(name) ? ffl_registry_find(json_string_value(name)) : NULL;
-        if (!v || v == s->dense)
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        if (!variant_at(names, i) || !opens_side(names, i))
             continue;
-        FFL_TRY(serve_variant(s, (int)i, v));
-        s->rows_left -= s->rows_left > 0;
+        s->side = ffl_serve_side_of(variant_at(names, i));
+        const ffl_status status = serve_side(s, names);
+        ffl_encoder_free(s->baseline);
+        s->baseline = NULL;
+        FFL_TRY(status);
     }
     return FFL_OK;
 }

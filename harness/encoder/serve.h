@@ -7,7 +7,8 @@
 /*
  * Request: a task (task.h), threads, cpus, dump (a folder or ""), named (did the user choose the variants?),
  * and the variants by name. Answers:
- *   {"model": {…}}        once: sizes, seed, the BLAS of the projections, the baseline
+ *   {"model": {…}}        once for the host and for each class on the device: sizes, seed, what multiplies,
+ *                         the baseline
  *   {"at": i}             variant i is at work
  *   {"row": i, …}         verdict, times per part, agreement; the baseline's has i = -1
  */

@@ -14,6 +14,12 @@
 #include "harness/encoder/verify.h"
 #include "harness/worker.h"
 
+/* Passes that may be compared: they run in one place, and on a device with rows and weights of one type. */
+typedef struct ffl_serve_side {
+    ffl_place place;
+    ffl_type storage, weights; /* on the host: FFL_F32, whatever the variant's are */
+} ffl_serve_side;
+
 typedef struct ffl_serve_session {
     ffl_answer *answer;
     const json_t *request;
@@ -22,6 +28,7 @@ typedef struct ffl_serve_session {
     bool has_reference[2];
     size_t first; /* sequence that the references are of */
     int threads;
+    ffl_serve_side side;      /* at work: one after the other, each with a baseline of its own */
     const ffl_variant *dense; /* the baseline */
     ffl_encoder *baseline;
     double dense_penalty;  /* its feedforward layers: time in place / alone */
@@ -39,11 +46,15 @@ typedef struct ffl_serve_session {
 /* The layer that the variant evaluates: a dense one takes all neurons of the trees. */
 ffl_layer ffl_serve_layer(const ffl_serve_session *s, const ffl_variant *variant);
 
-/* One layer on `tokens` random rows: best of a few runs, in seconds. */
+ffl_serve_side ffl_serve_side_of(const ffl_variant *variant);
+bool ffl_serve_same_side(const ffl_serve_side *side, const ffl_variant *variant);
+
+/* One layer on `tokens` random rows: best of a few runs, in seconds; of a device, its own. */
 ffl_status ffl_serve_probe(const ffl_serve_session *s, const ffl_variant *variant, size_t tokens,
                            double *seconds);
 
-/* s->dense: the fastest dense f32 variant for this many tokens. */
+/* s->dense: the fastest dense variant of s->side for this many tokens; of the host, f32. FFL_UNSUPPORTED,
+ * with a reason, when there is none. */
 ffl_status ffl_serve_find_dense(ffl_serve_session *s);
 
 /* ---- verified_pass.c ---- */
