@@ -70,6 +70,12 @@ void set_data(scene *s, data_kind kind)
     if (kind == UNEVEN_ROWS)
         for (size_t i = 0; i < l->neurons * l->width_out; i++)
             s->weights.w_out[i] *= i / l->width_out % 500 ? 1 : 300;
+    if (kind == FEW_LARGE_ACTIVATIONS) {
+        for (size_t k = 0; k < l->neurons; k++)
+            s->weights.b_in[k] += k % 300 == 7 ? 60 : -1;
+        for (size_t i = 0; i < l->neurons * l->width_out; i++)
+            s->weights.w_out[i] = fabsf(s->weights.w_out[i]);
+    }
     if (kind != SAME_SIGN && kind != BIAS_CANCELS)
         return;
     for (size_t i = 0; i < s->tokens * l->width_in; i++)

@@ -21,6 +21,7 @@ typedef enum data_kind {
     OUTLIERS,
     BIAS_CANCELS,
     UNEVEN_ROWS,
+    FEW_LARGE_ACTIVATIONS, /* which set the step of the others, and weights of one sign */
     DATA_KINDS
 } data_kind;
 

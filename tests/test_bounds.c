@@ -54,8 +54,12 @@ static simulation simulation_of(size_t index, const ffl_layer *layer)
     return how;
 }
 
-static const char *const data_names[DATA_KINDS] = {"zero mean", "same sign", "outliers",
-                                                   "cancelled by the bias", "uneven rows of w_out"};
+static const char *const data_names[DATA_KINDS] = {"zero mean",
+                                                   "same sign",
+                                                   "outliers",
+                                                   "cancelled by the bias",
+                                                   "uneven rows of w_out",
+                                                   "few large activations"};
 
 Test(bounds, no_honest_logit_exceeds_them)
 {

@@ -92,7 +92,8 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
         .sum_limit = fmin(formats[sum].limit, formats[contract->output].limit),
         .plain = contract->input == FFL_F32 && contract->weights == FFL_F32 && !flushes,
     };
-    a.shares = a.input > 0 || a.input_codes > 0 || a.activation_error > APPROXIMATE;
+    a.shares = a.input > 0 || a.input_codes > 0 || a.hidden_codes > 0 || a.int8_weights ||
+               a.activation_error > APPROXIMATE;
     a.gamma_in = gamma_of((double)layer->width_in + 1, a.roundoff);
     a.gamma_out = gamma_of((double)a.visited + (layer->b_out != NULL), a.roundoff);
     if (a.int8_weights && contract->weight_scale == FFL_SCALE_TENSOR) {
@@ -251,8 +252,14 @@ void ffl_sums_add(const ffl_arithmetic *a, const ffl_node *node, double hidden_p
     ffl_sum_spread(&spread, w, l->width_out, sums->worst, sums->squares, sums->deviations);
     if (sums->y)
         ffl_sum_axpy(sign * node->g, w, l->width_out, sums->y);
-    if (sums->shared)
-        ffl_sum_axpy(sign * (a->slope * node->shared + activation), w, l->width_out, sums->shared);
+    if (sums->shared) {
+        /* What fixed point makes 0 errs by all of itself, and small activations have one sign. */
+        const bool lost = 2 * g <= hidden_step;
+        ffl_sum_axpy(sign * (a->slope * node->shared + activation + (lost ? g : 0)), w, l->width_out,
+                     sums->shared);
+        if (!lost && node->step > 0)
+            ffl_sum_axpy_small(sign * g, 0.5 * node->step, w, l->width_out, sums->shared);
+    }
 
     const double flat = ROUNDINGS * g * node->step;
     sums->flat_worst += sign * (1 + gamma) * (g + error) * (0.5 * node->step + a->weights_tiny);

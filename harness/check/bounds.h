@@ -23,7 +23,8 @@ typedef struct ffl_arithmetic {
     double activation_error, slope;         /* slope bounds |act'| */
     size_t visited;                         /* neurons summed into an output */
     double input_limit, weights_limit, logit_limit, hidden_limit, sum_limit; /* beyond: may overflow */
-    bool shares; /* some errors are common to all neurons: rounded inputs, an approximate activation */
+    bool shares; /* some errors are common to all neurons: rounded inputs, an approximate activation, fixed
+                    point */
     bool plain;  /* f32 inputs and weights, denormals kept: norms of single rows are not needed */
 } ffl_arithmetic;
 

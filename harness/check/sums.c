@@ -149,3 +149,11 @@ void ffl_sum_axpy(double factor, const float *w, size_t n, double *y)
     for (size_t j = 0; j < n; j++)
         y[j] += factor * (double)w[j];
 }
+
+void ffl_sum_axpy_small(double factor, double limit, const float *w, size_t n, double *y)
+{
+    for (size_t j = 0; j < n; j++) {
+        const double v = w[j];
+        y[j] += fabs(v) <= limit ? factor * v : 0;
+    }
+}

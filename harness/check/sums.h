@@ -28,7 +28,8 @@ typedef struct ffl_spread {
 void ffl_sum_spread(const ffl_spread *spread, const float *w, size_t n, double *worst, double *squares,
                     double *deviations);
 
-/* y_j += factor·w_j */
+/* y_j += factor·w_j, everywhere or where |w_j| <= limit */
 void ffl_sum_axpy(double factor, const float *w, size_t n, double *y);
+void ffl_sum_axpy_small(double factor, double limit, const float *w, size_t n, double *y);
 
 #endif
