@@ -169,6 +169,53 @@ static void print_absences(const ffl_rows *rows, FILE *file)
         fputc('\n', file);
 }
 
+/* "Of 60 checks 50 PASSED (2 WEAK), 10 UNSUPPORTED; 3 rows of 7000 flipped." */
+static void print_statuses(const ffl_rows *rows, const char *kind, const char *name, FILE *file)
+{
+    size_t by_verdict[VERDICTS] = {0}, all = 0, weak = 0;
+    int64_t judged_rows = 0, flips = 0;
+    for (size_t i = 0; i < rows->count; i++) {
+        const ffl_record *r = &rows->value[i].record;
+        if (strcmp(r->kind, kind) != 0 || r->emulated)
+            continue;
+        by_verdict[verdict_of(&rows->value[i])]++;
+        all++;
+        weak += r->weak;
+        judged_rows += r->rows;
+        flips += r->flips;
+    }
+    if (!all)
+        return;
+    fprintf(file, "Of %zu %s:", all, name);
+    bool any = false;
+    for (size_t k = 0; k < VERDICTS; k++) {
+        const size_t v = (PASSED + k) % VERDICTS; /* what passed first */
+        if (by_verdict[v])
+            fprintf(file, "%s %zu %s", any ? "," : "", by_verdict[v], verdicts[v]);
+        any |= by_verdict[v] > 0;
+        if (v == PASSED && weak)
+            fprintf(file, " (%zu WEAK)", weak);
+    }
+    fprintf(file, "; of %lld rows judged %lld took another admissible branch.\n", (long long)judged_rows,
+            (long long)flips);
+}
+
+/* How the verifier itself fared against planted bugs, as each run states it. */
+static void print_scores(const ffl_rows *rows, FILE *file)
+{
+    const char *last = "";
+    for (size_t i = 0; i < rows->run_count; i++) {
+        const char *score =
+            json_string_value(json_object_get(rows->runs[i].record.circumstances, "verifier"));
+        if (!score || strcmp(score, last) == 0)
+            continue;
+        last = score;
+        fputs("The ", file);
+        ffl_print_text(file, score);
+        fputs(".\n", file);
+    }
+}
+
 void ffl_markdown_checks(const ffl_rows *rows, FILE *file)
 {
     fputs(
@@ -177,11 +224,15 @@ void ffl_markdown_checks(const ffl_rows *rows, FILE *file)
         "variant's numerics contract earns. A flip is a row that took the other branch where rounding leaves "
         "both\n"
         "open; its margin is |z| over the bound. Timed: verdicts on the outputs of the timed calls "
-        "themselves.\n\n"
-        "| Variant | Cases | Passed | Weak | Rows | Flips | Flip margin | Error / statistical | Error / "
-        "worst | "
-        "Timed | Verdict |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+        "themselves.\n\n",
         file);
+    print_statuses(rows, "check", "checks", file);
+    print_statuses(rows, "bench", "timed cases", file);
+    print_scores(rows, file);
+    fputs("\n| Variant | Cases | Passed | Weak | Rows | Flips | Flip margin | Error / statistical | Error / "
+          "worst | "
+          "Timed | Verdict |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+          file);
     for (size_t i = 0; i < rows->count; i++)
         if (is_first(rows, i))
             print_variant(rows, rows->value[i].record.variant, file);

@@ -66,6 +66,7 @@ static ffl_status encoder(const ffl_report *r, FILE *file)
 {
     ffl_encoder_overview(r->rows, file);
     FFL_TRY(ffl_encoder_charts(r, file));
+    FFL_TRY(ffl_encoder_quality(r, file));
     return ffl_encoder_groups(r->rows, file);
 }
 

@@ -29,4 +29,7 @@ ffl_status ffl_routing_charts(const ffl_report *report, FILE *file);
  */
 ffl_status ffl_encoder_charts(const ffl_report *report, FILE *file);
 
+/* Published GLUE averages beside the measured tokens per second. */
+ffl_status ffl_encoder_quality(const ffl_report *report, FILE *file);
+
 #endif

@@ -208,6 +208,7 @@ Test(html, broken_torn_and_newer_lines_are_named_and_the_rest_is_shown)
     expect(html, ":4: written by a newer fflab (schema 7");
     expect(html, ":6: torn off");
     expect(html, "5.00x [4.09, 6.11]");
+    expect(html, "Of 3 timed cases: 2 PASSED, 1 FAILED; of 0 rows judged 0 took");
     expect(html, "<strong>FAILED</strong> <code>ff_wrong</code>");
     expect(html, "row 3 &lt;- 4");
 }
