@@ -6,6 +6,7 @@
  */
 static const ffl_study_step paper[] = {
     {"check", "", 2},
+    {"check", "--invariance --properties", 1},
     {"bench", "--preset paper --neurons 4095,3072 --class f32 --batch 1,16,128,1024,16384 --cache hot", 5},
     {"bench", "--preset paper --neurons 4095 --class bf16,int8 --batch 1,16,128,1024,16384 --cache hot", 1},
     {"bench", "--preset paper --neurons 4095 --class f32 --batch 1,16,128 --cache weights-cold", 2},
@@ -67,6 +68,7 @@ static const ffl_study_step encoder[] = {
 
 static const ffl_study_step smoke[] = {
     {"check", "--tree 1x3 --width 16 --fixture random,ties", 1},
+    {"check", "--invariance --properties --tree 1x3 --width 16 --batch 8", 1},
     {"bench", "--tree 1x3 --width 16 --neurons 15,12 --batch 1,8 --cache hot", 1},
     {"bench", "--tree 1x3 --width 16 --batch 8 --routing single -x ff_*", 1},
     {"published", "--tree 1x3 --width 16 --batch 8", 1},

@@ -34,8 +34,8 @@ Test(study, smoke_writes_journal_and_report_and_resuming_adds_nothing)
 {
     run_shell("\"$FFLAB\" study smoke -v '*_naive' --out \"$DIR/s\"", &result);
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
-    expect(result.out, "step 3 of 4: fflab bench");
-    expect(result.out, "step 4 of 4: fflab published");
+    expect(result.out, "step 4 of 5: fflab bench");
+    expect(result.out, "step 5 of 5: fflab published");
     expect(result.out, "/s/report.md");
     run_shell("cat \"$DIR/s/report.md\"", &result);
     expect(result.out, "| `fff_naive` |");
