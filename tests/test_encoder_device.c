@@ -7,6 +7,8 @@
 #include "harness/registry.h"
 #include "kernels/device.h"
 #include "kernels/memory.h"
+#include "tests/run_program.h"
+#include <jansson.h>
 #include <math.h>
 
 static void need_device(void)
@@ -157,12 +159,7 @@ Test(encoder_device, replays_are_the_same_pass)
     cr_assert(events[0].part == FFL_PART_EMBEDDING && events[0].layer == SIZE_MAX);
     cr_assert(events[7].part == FFL_PART_NORM && events[7].layer == 1);
     cr_assert(events[20].part == FFL_PART_LOGITS && events[20].layer == SIZE_MAX);
-    /* Another shape is another graph. */
-    const ffl_encoder_input one = ffl_encoder_input_part(&s.input, 0, 1);
-    cr_assert_eq(ffl_encoder_run(e, &one, false), FFL_OK);
-    for (size_t i = 0; i < COUNT / 2; i++)
-        cr_assert(fabsf(ffl_encoder_state(e)[i] - pieces[i]) <= 1e-5f);
-    /* As is one with padding: the first sequence has none. */
+    /* Padding is another graph; the first sequence has none. */
     s.input.mask = s.mask;
     cr_assert_eq(ffl_encoder_run(e, &s.input, true), FFL_OK);
     double changed = 0;
@@ -172,6 +169,12 @@ Test(encoder_device, replays_are_the_same_pass)
         changed = fmax(changed, by);
     }
     cr_assert(changed > 1e-3, "padding was attended to");
+    s.input.mask = NULL;
+    /* As is another shape. */
+    const ffl_encoder_input one = ffl_encoder_input_part(&s.input, 0, 1);
+    cr_assert_eq(ffl_encoder_run(e, &one, false), FFL_OK);
+    for (size_t i = 0; i < COUNT / 2; i++)
+        cr_assert(fabsf(ffl_encoder_state(e)[i] - pieces[i]) <= 1e-5f);
     ffl_encoder_free(e);
     ffl_encoder_weights_free(&s.weights);
 }
@@ -214,4 +217,66 @@ Test(encoder_device, declines_with_a_reason)
     cr_assert_eq(ffl_encoder_new(&s.weights, variant("ff_cublaslt_f16_cuda"), 1, 4, 1, &e), FFL_UNSUPPORTED);
     cr_assert(strstr(ffl_error(), "f16"), "%s", ffl_error());
     ffl_encoder_weights_free(&s.weights);
+}
+
+/* ---- The command ---- */
+
+#define TINY "--preset custom:layers=1,width=16,heads=2,tree=1x2,vocab=20,positions=8 --batch 1 --seq 4 "
+
+static json_t *command(const char *environment, int exit_code)
+{
+    static run_result result;
+    char line[1024];
+    const char *folder = files_folder();
+    snprintf(line, sizeof line,
+             "cd %s && %s \"$FFLAB\" encoder " TINY "-v fff_warp_cuda -v fff_warp_bf16_cuda "
+             "--json --budget 20s --out out",
+             folder, environment);
+    run_shell(line, &result);
+    cr_assert_eq(result.exit_code, exit_code, "%s%s", result.out, result.err);
+    json_t *answer = json_loads(result.out, 0, NULL);
+    cr_assert_not_null(answer, "%s", result.out);
+    return answer;
+}
+
+/* Each class against a dense variant of its own, all of them on the device. */
+Test(encoder_device, passes_are_compared_within_their_side)
+{
+    size_t i;
+    json_t *row;
+    need_device();
+    json_t *answer = command("FFL_EMULATED_BENCH=1", 0), *rows = json_object_get(answer, "rows");
+    cr_assert_eq(json_array_size(rows), 4u, "two baselines, two trees");
+    json_array_foreach(rows, i, row)
+    {
+        const ffl_variant *v = variant(json_string_value(json_object_get(row, "variant")));
+        const json_t *encoder = json_object_get(row, "encoder");
+        const ffl_variant *dense = variant(json_string_value(json_object_get(encoder, "baseline")));
+        cr_expect_str_eq(json_string_value(json_object_get(row, "verdict")), "PASSED", "%s", v->name);
+        cr_expect(dense->operation == FFL_FF && dense->place == FFL_CUDA, "%s", dense->name);
+        cr_expect_eq(dense->contract.weights, v->contract.weights);
+        cr_expect_eq(dense->contract.storage, v->contract.storage);
+        cr_expect(json_array_size(json_object_get(encoder, "alone_ns")) >= 1);
+    }
+    json_decref(answer);
+}
+
+/* Where no pass can be timed there is a reason instead of a row of numbers, and the exit code says so. */
+Test(encoder_device, without_a_card_rows_are_skipped)
+{
+    const char *why;
+    size_t i;
+    json_t *row;
+    if (ffl_device_available(&why) && !ffl_device_emulated())
+        cr_skip("there is a card");
+    const bool emulated = ffl_device_available(&why);
+    json_t *answer = command("env -u FFL_EMULATED_BENCH", 5), *rows = json_object_get(answer, "rows");
+    cr_assert_eq(json_array_size(rows), 2u);
+    json_array_foreach(rows, i, row)
+    {
+        cr_expect_str_eq(json_string_value(json_object_get(row, "verdict")), "SKIPPED");
+        cr_expect(strstr(json_string_value(json_object_get(row, "reason")),
+                         emulated ? "times mean nothing" : "CUDA"));
+    }
+    json_decref(answer);
 }
