@@ -107,8 +107,13 @@ stage_bench() {
 }
 
 stage_encoder() {
-    step 'encoder: UltraFastBERT 1x11' fflab encoder --preset ultrafastbert-1x11 --neurons 4095,3072 --batch 8 --seq 128 \
-        "${select[@]}" --budget $((minutes * 50))s --out "$work/encoder"
+    # Passes wholly on the device: each class and storage type against its own fastest dense variant.
+    step 'encoder: UltraFastBERT 1x11' fflab encoder --preset ultrafastbert-1x11 --neurons 4095,3072 --batch 8,64 --seq 128 \
+        "${select[@]}" --budget $((minutes * 35))s --out "$work/encoder"
+    step 'encoder: crammedBERT' fflab encoder --preset crammedbert-3072 --batch 8 --seq 128 \
+        "${select[@]}" -x 'fff_*' --budget $((minutes * 8))s --out "$work/encoder" --resume
+    step 'encoder: BERT, post-norm' fflab encoder --preset bert-base --batch 8 --seq 128 \
+        "${select[@]}" -x 'fff_*' -x '*naive*' --budget $((minutes * 7))s --out "$work/encoder" --resume
 }
 
 # Microseconds per call, variants down and batches across, from the journals.
