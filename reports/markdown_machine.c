@@ -1,6 +1,7 @@
 /* Where the numbers come from: machines, builds, libraries, journals. */
 #include "reports/format.h"
 #include "reports/markdown.h"
+#include "reports/roof_table.h"
 #include <string.h>
 
 static const char *text_of(const json_t *object, const char *name)
@@ -193,8 +194,10 @@ void ffl_markdown_circumstances(const ffl_rows *rows, FILE *file)
     if (rows->machine_count > 1)
         fprintf(file, "Rows of %zu machines; numbers of different machines are never compared.\n\n",
                 rows->machine_count);
-    for (size_t m = 0; m < rows->machine_count; m++)
+    for (size_t m = 0; m < rows->machine_count; m++) {
         print_machine(file, last_run(rows, rows->machines[m]));
+        ffl_markdown_roofs(rows, rows->machines[m], file);
+    }
     if (rows->run_count == 0)
         fputs("The journal holds no line of kind `run`: machine and build are unknown.\n\n", file);
     else

@@ -84,6 +84,7 @@ static const field fields[] = {
     FIELD("dense_flops", REAL, dense_flops),
     FIELD("bytes", REAL, bytes),
     FIELD("roof_share", REAL, roof_share),
+    FIELD("roof", TEXT, roof),
     FIELD("leaves_mean", REAL, leaves_mean),
     FIELD("leaves_max", REAL, leaves_max),
     FIELD("entropy_mean", REAL, entropy_mean),
@@ -120,6 +121,8 @@ void ffl_record_free(ffl_record *record)
     record->encoder = NULL;
     json_decref(record->ways);
     record->ways = NULL;
+    json_decref(record->measured);
+    record->measured = NULL;
     json_decref(record->circumstances);
     record->circumstances = NULL;
 }
@@ -169,6 +172,8 @@ json_t *ffl_record_to_json(const ffl_record *record)
         json_object_set(json, "ways", record->ways);
     if (record->encoder)
         json_object_set(json, "encoder", record->encoder);
+    if (record->measured)
+        json_object_set(json, "measured", record->measured);
     if (record->circumstances)
         json_object_set(json, "circumstances", record->circumstances);
     return json;
@@ -258,6 +263,8 @@ ffl_status ffl_record_from_json(const json_t *json, ffl_record *record)
         record->encoder = json_incref(json_object_get(json, "encoder"));
     if (status == FFL_OK)
         record->ways = json_incref(json_object_get(json, "ways"));
+    if (status == FFL_OK)
+        record->measured = json_incref(json_object_get(json, "measured"));
     if (status == FFL_OK)
         record->circumstances = json_incref(json_object_get(json, "circumstances"));
     else

@@ -26,7 +26,7 @@ typedef struct ffl_samples {
 
 typedef struct ffl_record {
     int64_t schema;
-    char kind[12];      /* "run", "check", "bench", "encoder", "published" */
+    char kind[12];      /* "run", "check", "bench", "encoder", "published", "roof" */
     char run[48];       /* identity of the invocation that wrote it */
     char key[640];      /* identity of the case: --resume skips keys that are there */
     char group[480];    /* bench: rows of one group were timed interleaved and may be compared */
@@ -79,6 +79,7 @@ typedef struct ffl_record {
     /* work and roofs */
     double flops, dense_flops, bytes; /* per call: executed, of the dense layer it replaces, unique bytes */
     double roof_share;                /* of the binding measured roof; not measured until calibrated */
+    char roof[40];                    /* that roof; on lines of kind "roof" the one they are about */
 
     /* routing, per tree as mean and maximum */
     double leaves_mean, leaves_max, entropy_mean, entropy_max, top1_mean, top1_max;
@@ -88,6 +89,9 @@ typedef struct ffl_record {
     /* kind "encoder": the model, and every pair of passes; what follows from them: reports/passes.h. There,
      * batch and tokens are the tokens of a pass, and the times are those of whole passes. */
     json_t *encoder; /* owned; NULL otherwise */
+
+    /* kind "roof": what was measured (reports/roof.h) */
+    json_t *measured; /* owned; NULL otherwise */
 
     /* kind "run": the machine and the build, written by the harness as an object */
     json_t *circumstances; /* owned; NULL otherwise */

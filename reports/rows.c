@@ -49,6 +49,9 @@ static ffl_status add_row(ffl_rows *rows, const ffl_row *row)
     } else if (strcmp(row->record.kind, "published") == 0) {
         FFL_TRY(grow(&rows->published, rows->published_count, sizeof *row));
         rows->published[rows->published_count++] = *row;
+    } else if (strcmp(row->record.kind, "roof") == 0) {
+        FFL_TRY(grow(&rows->roofs, rows->roof_count, sizeof *row));
+        rows->roofs[rows->roof_count++] = *row;
     } else {
         FFL_TRY(grow(&rows->value, rows->count, sizeof *row));
         rows->value[rows->count++] = *row;
@@ -59,7 +62,8 @@ static ffl_status add_row(ffl_rows *rows, const ffl_row *row)
 static bool is_known_kind(const char *kind)
 {
     return strcmp(kind, "run") == 0 || strcmp(kind, "check") == 0 || strcmp(kind, "bench") == 0 ||
-           strcmp(kind, "encoder") == 0 || strcmp(kind, "published") == 0;
+           strcmp(kind, "encoder") == 0 || strcmp(kind, "published") == 0 ||
+           strcmp(kind, "roof") == 0;
 }
 
 /* A record, or why the line holds none. */
@@ -196,6 +200,7 @@ static ffl_status find_machines(ffl_rows *rows)
     name_machines(rows, rows->value, rows->count);
     name_machines(rows, rows->passes, rows->pass_count);
     name_machines(rows, rows->published, rows->published_count);
+    name_machines(rows, rows->roofs, rows->roof_count);
     return FFL_OK;
 }
 
@@ -255,6 +260,8 @@ ffl_status ffl_rows_read(const char *const *paths, size_t count, ffl_rows *out)
     if (status == FFL_OK)
         status = drop_superseded(out->published, &out->published_count);
     if (status == FFL_OK)
+        status = drop_superseded(out->roofs, &out->roof_count);
+    if (status == FFL_OK)
         status = ffl_rows_chain(out);
     if (status != FFL_OK)
         ffl_rows_free(out);
@@ -274,6 +281,8 @@ void ffl_rows_free(ffl_rows *rows)
         ffl_record_free(&rows->value[i].record);
     for (size_t i = 0; i < rows->pass_count; i++)
         ffl_record_free(&rows->passes[i].record);
+    for (size_t i = 0; i < rows->roof_count; i++)
+        ffl_record_free(&rows->roofs[i].record);
     for (size_t i = 0; i < rows->run_count; i++)
         ffl_record_free(&rows->runs[i].record);
     for (size_t i = 0; i < rows->pass_count; i++)
@@ -283,6 +292,7 @@ void ffl_rows_free(ffl_rows *rows)
     free(rows->value);
     free(rows->passes);
     free(rows->published);
+    free(rows->roofs);
     free(rows->runs);
     free_texts(rows->files, rows->file_count);
     free_texts(rows->machines, rows->machine_count);

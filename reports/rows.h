@@ -24,6 +24,8 @@ typedef struct ffl_rows {
     size_t pass_count;
     ffl_row *published; /* kind "published": forms that are wrong on purpose, never among the others */
     size_t published_count;
+    ffl_row *roofs; /* kind "roof", likewise */
+    size_t roof_count;
     ffl_row *runs; /* kind "run" */
     size_t run_count;
     char **files; /* journals read, as named or found */
