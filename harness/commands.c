@@ -11,6 +11,7 @@
 
 const ffl_command *const ffl_commands[] = {
     &ffl_command_bench,
+    &ffl_command_calibrate,
     &ffl_command_check,
     &ffl_command_compare,
     &ffl_command_completion,

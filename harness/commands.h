@@ -5,6 +5,7 @@
 #include "harness/cli.h"
 
 extern const ffl_command ffl_command_bench;
+extern const ffl_command ffl_command_calibrate;
 extern const ffl_command ffl_command_check;
 extern const ffl_command ffl_command_compare;
 extern const ffl_command ffl_command_completion;

@@ -136,6 +136,16 @@ void ffl_format_flags(const ffl_row *row, char out[FFL_CELL])
         out[length - 1] = '\0';
 }
 
+void ffl_format_roof(const ffl_row *row, char out[FFL_CELL])
+{
+    const ffl_record *r = &row->record;
+    if (isfinite(r->roof_share) && r->roof[strspn(r->roof, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0')
+        snprintf(out, FFL_CELL, "%.*f %% of `%s`", r->roof_share < 0.0995 ? 1 : 0, 100 * r->roof_share,
+                 r->roof);
+    else
+        strcpy(out, NOTHING);
+}
+
 void ffl_print_text(FILE *file, const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {

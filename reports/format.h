@@ -34,6 +34,9 @@ void ffl_format_provider(const ffl_row *row, char out[FFL_CELL]);
 /* "WEAK HANDICAPPED", "" without any. */
 void ffl_format_flags(const ffl_row *row, char out[FFL_CELL]);
 
+/* "73 % of `read_l2`"; "–" where the roofs were not measured. */
+void ffl_format_roof(const ffl_row *row, char out[FFL_CELL]);
+
 /* Text from outside inside a table cell: no bars, line ends, HTML or control characters. */
 void ffl_print_text(FILE *file, const char *text);
 

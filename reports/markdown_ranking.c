@@ -49,7 +49,16 @@ static void print_remark(const ffl_row *row, FILE *file)
     fprintf(file, "%s%s", flags[0] && !alone ? "; " : "", flags);
 }
 
-static void print_row(const ffl_rows *rows, const ffl_row *row, size_t place, FILE *file)
+/* A report of a machine that was never calibrated has no column for it. */
+static bool any_share(const ffl_rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (isfinite(rows->value[i].record.roof_share))
+            return true;
+    return false;
+}
+
+static void print_row(const ffl_rows *rows, const ffl_row *row, size_t place, bool shares, FILE *file)
 {
     char cell[FFL_CELL];
     const ffl_record *r = &row->record;
@@ -67,6 +76,11 @@ static void print_row(const ffl_rows *rows, const ffl_row *row, size_t place, FI
         fprintf(file, "%.3g | ", r->flops / r->median_ns); /* FLOP per ns = GFLOP/s */
     else
         fputs("– | ", file);
+    if (shares) {
+        ffl_format_roof(row, cell);
+        fputs(cell, file);
+        fputs(" | ", file);
+    }
     const bool fff = ffl_row_is_fff(row);
     ffl_format_speedup(
         fff ? ffl_speedup_of(row, ffl_same_level(rows, row, r->neurons)) : (ffl_speedup){.ratio = NAN}, cell);
@@ -85,6 +99,7 @@ static void print_row(const ffl_rows *rows, const ffl_row *row, size_t place, FI
 void ffl_markdown_ranking(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file)
 {
     const ffl_row **field = calloc(rows->count + 1, sizeof *field);
+    const bool shares = any_share(rows);
     if (!count || !field) {
         free(field);
         return;
@@ -93,6 +108,11 @@ void ffl_markdown_ranking(const ffl_rows *rows, const ffl_row *const *races, siz
           "not be "
           "ranked and why.\nGFLOP/s are those really executed.\n\n",
           file);
+    if (shares)
+        fputs("Of its roof: the least time that a call can take by the measured roof that binds it, over the "
+              "time "
+              "that it took.\nAbove 105 % (on a GPU 125 %) it is IMPLAUSIBLE.\n\n",
+              file);
     for (size_t i = 0; i < count; i++) {
         char shape[FFL_CELL];
         ffl_format_shape(races[i], shape);
@@ -104,13 +124,15 @@ void ffl_markdown_ranking(const ffl_rows *rows, const ffl_row *const *races, siz
         }
         if (rows->machine_count > 1)
             fprintf(file, ", on %s", races[i]->machine);
-        fputs("\n\n| # | Variant | Provider | per token | GFLOP/s | same level | fastest dense | Remark | "
-              "Line |\n"
-              "|--:|---|---|--:|--:|--:|--:|---|---|\n",
-              file);
+        fprintf(
+            file,
+            "\n\n| # | Variant | Provider | per token | GFLOP/s |%s same level | fastest dense | Remark | "
+            "Line |\n"
+            "|--:|---|---|--:|--:|%s--:|--:|---|---|\n",
+            shares ? " of its roof |" : "", shares ? "--:|" : "");
         const size_t rows_here = field_of(rows, races[i], field);
         for (size_t k = 0; k < rows_here; k++)
-            print_row(rows, field[k], ffl_row_ranks(field[k]) ? k + 1 : 0, file);
+            print_row(rows, field[k], ffl_row_ranks(field[k]) ? k + 1 : 0, shares, file);
         fputc('\n', file);
     }
     free(field);

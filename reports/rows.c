@@ -62,8 +62,7 @@ static ffl_status add_row(ffl_rows *rows, const ffl_row *row)
 static bool is_known_kind(const char *kind)
 {
     return strcmp(kind, "run") == 0 || strcmp(kind, "check") == 0 || strcmp(kind, "bench") == 0 ||
-           strcmp(kind, "encoder") == 0 || strcmp(kind, "published") == 0 ||
-           strcmp(kind, "roof") == 0;
+           strcmp(kind, "encoder") == 0 || strcmp(kind, "published") == 0 || strcmp(kind, "roof") == 0;
 }
 
 /* A record, or why the line holds none. */

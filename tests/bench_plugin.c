@@ -29,6 +29,20 @@ static void walk_all(const ffl_layer *l, size_t levels, const float *x, size_t l
         walk(l, levels, x + t * ldx, y + t * ldy);
 }
 
+static void dense(const ffl_layer *l, const float *x, size_t ldx, float *y, size_t ldy, size_t tokens)
+{
+    for (size_t t = 0; t < tokens; t++) {
+        memset(y + t * ldy, 0, l->width_out * sizeof *y);
+        for (size_t row = 0; row < l->neurons; row++) {
+            float z = l->b_in[row];
+            for (size_t i = 0; i < l->width_in; i++)
+                z += x[t * ldx + i] * l->w_in[row * l->width_in + i];
+            for (size_t j = 0; j < l->width_out; j++)
+                y[t * ldy + j] += ffl_activate(l->activation, z) * l->w_out[row * l->width_out + j];
+        }
+    }
+}
+
 #define RUN(name)                                                                                            \
     static ffl_status name(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y, \
                            size_t ldy, size_t tokens)
@@ -91,22 +105,26 @@ RUN(refusing)
 /* Dense and right, at 20 ms per token. */
 RUN(slow)
 {
-    const ffl_layer *l = plan->layer;
     (void)exec;
-    for (size_t t = 0; t < tokens; t++) {
-        memset(y + t * ldy, 0, l->width_out * sizeof *y);
-        for (size_t row = 0; row < l->neurons; row++) {
-            float z = l->b_in[row];
-            for (size_t i = 0; i < l->width_in; i++)
-                z += x[t * ldx + i] * l->w_in[row * l->width_in + i];
-            for (size_t j = 0; j < l->width_out; j++)
-                y[t * ldy + j] += ffl_activate(l->activation, z) * l->w_out[row * l->width_out + j];
-        }
-    }
+    dense(plan->layer, x, ldx, y, ldy, tokens);
     nanosleep(&(struct timespec){0, 20000000L * (long)(tokens < 32 ? tokens : 32)}, NULL);
     for (size_t t = 32; t < tokens; t += 32)
         nanosleep(&(struct timespec){0, 640000000L}, NULL);
     return FFL_OK;
+}
+
+/* Dense and right, and it claims a million times the work. */
+RUN(boasting)
+{
+    (void)exec;
+    dense(plan->layer, x, ldx, y, ldy, tokens);
+    return FFL_OK;
+}
+
+static void boast(const ffl_plan *plan, size_t tokens, double *flops, double *bytes)
+{
+    (void)plan, (void)tokens, (void)bytes;
+    *flops *= 1e6;
 }
 
 #define VARIANT(variant, op, function)                                                                       \
@@ -125,6 +143,9 @@ FFL_VARIANTS(bench_plugin) = {
     VARIANT("fff_test_hanging", FFL_FFF, hanging),
     VARIANT("fff_test_refusing", FFL_FFF, refusing),
     VARIANT("ff_test_slow", FFL_FF, slow),
+    {   .name = "ff_test_boasting", .summary = "a test", .source = "this lab", .operation = FFL_FF,
+        .place = FFL_HOST, .family = FFL_NAIVE, .isa = FFL_ISA_BASE, .contract = FFL_CONTRACT_F32,
+        .prepare = ffl_prepare_nothing, .run = boasting, .cost = boast },
     {0},
 };
 

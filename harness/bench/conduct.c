@@ -3,6 +3,8 @@
 #include "harness/bench/device_stage.h"
 #include "harness/check/judge.h"
 #include "harness/progress.h"
+#include "harness/results.h"
+#include "harness/roofs/roofs.h"
 #include "harness/worker.h"
 #include "reports/format.h"
 #include "reports/speedup.h"
@@ -29,6 +31,8 @@ typedef struct state {
     pending *jobs;
     size_t count;
     ffl_progress *progress;
+    ffl_roofs roofs;           /* of this machine; none when it was not calibrated */
+    bool roofs_written;        /* to the journal, as they are now */
     double start, done, total; /* rows */
     size_t verdicts[FFL_VERDICT_COUNT];
     double best; /* speed-up over the fastest dense row of its group */
@@ -144,6 +148,22 @@ static void note_best(state *s, const ffl_group *group, const ffl_row *rows)
 
 /* ---- The end of a group ---- */
 
+/* Above a roof nothing is timed right, or the roof is too low: then all learn of the new one. */
+static ffl_status hold_against_roofs(state *s, pending *job)
+{
+    const ffl_group *group = &s->groups->value[job->group];
+    for (size_t i = 0; i < group->row_count; i++)
+        if (ffl_roofs_confirm(&s->roofs, group->rows[i].variant, &job->rows[i])) {
+            char path[FFL_PATH_MAX];
+            (void)ffl_roofs_store(&s->roofs, path, sizeof path); /* the journal has it in any case */
+            s->roofs_written = false;
+        }
+    if (!s->roofs_written)
+        FFL_TRY(ffl_roofs_journal(&s->roofs, s->conduct->journal));
+    s->roofs_written = true;
+    return FFL_OK;
+}
+
 static ffl_status finish_group(state *s, pending *job)
 {
     const ffl_group *group = &s->groups->value[job->group];
@@ -152,6 +172,7 @@ static ffl_status finish_group(state *s, pending *job)
     if (!grown)
         return ffl_fail(FFL_NO_MEMORY, "no memory for the results");
     all->value = grown;
+    FFL_TRY(hold_against_roofs(s, job));
     const size_t first = all->count;
     for (size_t i = 0; i < group->row_count; i++) {
         FFL_TRY(ffl_journal_write(s->conduct->journal, &job->rows[i]));
@@ -286,6 +307,8 @@ ffl_status ffl_conduct_run(const ffl_conduct *conduct, ffl_group_list *groups, f
     *out = (ffl_outcome){0};
     state s = {.conduct = conduct, .groups = groups, .out = out, .start = ffl_clock_ns()};
     ffl_status status = make_jobs(&s);
+    if (status == FFL_OK)
+        status = ffl_roofs_load(&s.roofs);
     s.progress = ffl_progress_new(conduct->doing ? conduct->doing : "timing", s.total);
     if (status == FFL_OK)
         status = skip_device_groups(&s);
@@ -301,6 +324,7 @@ ffl_status ffl_conduct_run(const ffl_conduct *conduct, ffl_group_list *groups, f
     for (size_t i = 0; i < s.count; i++)
         free_rows(s.jobs[i].rows, groups->value[s.jobs[i].group].row_count);
     free(s.jobs);
+    ffl_roofs_free(&s.roofs);
     ffl_progress_clear(s.progress);
     ffl_progress_free(s.progress);
     return status;

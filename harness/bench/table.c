@@ -108,6 +108,8 @@ static void print_row(const ffl_rows *rows, const ffl_row *row)
     const int width = strstr(token, "µ") ? 29 : 28;
     printf("  %-32s %6lld %-*s %-12s %-14s %s%s%s", r->variant, (long long)r->neurons, width, token, same,
            best, r->verdict, *flags ? " " : "", flags);
+    if (isfinite(r->roof_share))
+        printf("  %.*f %% of %s", r->roof_share < 0.0995 ? 1 : 0, 100 * r->roof_share, r->roof);
     if (*values)
         printf("  %s", values);
     if (ffl_row_is_reduced(row) && r->tokens > 0)

@@ -203,6 +203,12 @@ ffl_status ffl_timed_try(ffl_timed *row)
     return ffl_timed_plan(row);
 }
 
+/* As the class has them: what a kernel packs besides is its own choice, and no work that has to be done. */
+static double bytes_of_weight(ffl_type type)
+{
+    return type == FFL_INT8 ? 1 : type == FFL_BF16 || type == FFL_F16 ? 2 : sizeof(float);
+}
+
 /* Executed, and of the dense layer that it stands for. */
 static ffl_status fill_work(ffl_timed *row)
 {
@@ -214,6 +220,7 @@ static ffl_status fill_work(ffl_timed *row)
         FFL_TRY(ffl_stage_unique_bytes(row->stage, row->tokens, &weights));
     row->record.flops = 2 * tokens * neurons * widths;
     row->record.dense_flops = 2 * tokens * (double)l->neurons * widths;
+    weights *= bytes_of_weight(row->what->variant->contract.weights) / sizeof(float);
     row->record.bytes =
         weights + tokens * widths * (double)ffl_storage_size(row->what->variant->contract.storage);
     if (row->what->variant->cost)
