@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 480, PLOT_HEIGHT = 330, KEY_LINE = 19, BAR_HEIGHT = 40, TWO_COLUMNS = 22, STRAIGHT_TICKS = 8 };
+enum { WIDTH = 480, PLOT_HEIGHT = 330, KEY_LINE = 19, BAR_HEIGHT = 40, TWO_COLUMNS = 18, STRAIGHT_TICKS = 8 };
 
 /* ---- The script ---- */
 
@@ -16,7 +16,7 @@ enum { WIDTH = 480, PLOT_HEIGHT = 330, KEY_LINE = 19, BAR_HEIGHT = 40, TWO_COLUM
 static void print_plain(FILE *file, const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        putc(isalnum(*c) || *c >= 0x80 || strchr(" _.,:+-=/()%[]*", *c) ? *c : '?', file);
+        putc(isalnum(*c) || *c >= 0x80 || strchr(" _.,:+-=/()%[]*^", *c) ? *c : '?', file);
 }
 
 static void print_quoted(FILE *file, const char *before, const char *text, const char *after)
@@ -76,7 +76,7 @@ static void print_frame(FILE *file, const ffl_chart *c, const char *name)
             "set key bmargin left Left reverse maxcols %d maxrows %zu samplen 2 noenhanced\n"
             "set tmargin 2\nset rmargin %d\n",
             WIDTH, plot + KEY_LINE * lines, name, c->bars ? "xtics" : "ytics", lines < c->count ? 2 : 1,
-            lines, c->level_count ? 7 : 2);
+            lines, c->level_count ? 7 : 4);
     print_quoted(file, "set label ", c->y_label, " at graph 0, graph 1 left offset 0,0.9 noenhanced\n");
     print_quoted(file, "set xlabel ", c->x_label, " offset 0,0.5 noenhanced\n");
     if (c->log_x)

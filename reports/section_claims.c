@@ -86,7 +86,7 @@ static void print_claim(const ffl_report *r, const claim *c, FILE *file)
     if (fff && dense) {
         fputs("<br>`", file);
         ffl_print_text(file, fff->record.variant);
-        fputs("` over `", file);
+        fputs("`<br>over `", file);
         ffl_print_text(file, dense->record.variant);
         fprintf(file, "`, B=%lld", (long long)fff->record.batch);
     }

@@ -122,6 +122,7 @@ const ffl_section ffl_sections[] = {
     {"depth", "Speed against depth", ffl_section_depth, FFL_FOLD_NOTHING},
     {"trees", "Trees against depth", ffl_section_trees, FFL_FOLD_NOTHING},
     {"routing", "Routing", routing, FFL_FOLD_LISTS},
+    {"roofline", "Roofline", ffl_section_roofline, FFL_FOLD_LISTS},
     {"packing", "Packing", packing, FFL_FOLD_LISTS},
     {"gpu", "On the GPU", device, FFL_FOLD_LISTS},
     {"encoder", "Whole encoder passes", encoder, FFL_FOLD_PARTS},

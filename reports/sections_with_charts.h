@@ -32,4 +32,7 @@ ffl_status ffl_encoder_charts(const ffl_report *report, FILE *file);
 /* Published GLUE averages beside the measured tokens per second. */
 ffl_status ffl_encoder_quality(const ffl_report *report, FILE *file);
 
+/* Arithmetic per second against arithmetic per byte, for the ranked rows of the main layer. */
+ffl_status ffl_section_roofline(const ffl_report *report, FILE *file);
+
 #endif

@@ -258,6 +258,21 @@ Test(html, claims_stand_beside_their_definitions_and_wrong_forms_are_never_ranke
     cr_assert_eq(ffl_fastest(&rows, &rows.value[0], "fff", 4095), &rows.value[0]);
 }
 
+Test(html, the_roofline_has_work_per_second_and_per_byte_and_says_what_is_missing)
+{
+    put_run("r1", "Test CPU");
+    put_bench("r1", "ff_b", "ff", 16, 500, ",\"flops\":16000,\"bytes\":4000"); /* 2 GFLOP/s, 0.5 GB/s */
+    put_bench("r1", "fff_a", "fff", 16, 100, ",\"flops\":1600,\"bytes\":6400");
+    const char *html = page();
+    expect(html, "<code>ff_b</code></td><td class=\"n\">16</td><td class=\"n\">4</td><td class=\"n\">2</td>"
+                 "<td class=\"n\">0.5</td><td class=\"n\">–</td>");
+    expect(html, "roofs were not measured in these runs");
+    put_bench("r1", "fff_c", "fff", 16, 90, ",\"flops\":1600,\"bytes\":6400,\"roof_share\":0.25");
+    html = page();
+    expect(html, "<td class=\"n\">25 %</td>");
+    cr_assert_eq(occurrences(html, "roofs were not measured in"), 0);
+}
+
 static void put_batches(void)
 {
     put_run("r1", "Test CPU");
