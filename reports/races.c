@@ -72,6 +72,18 @@ bool ffl_in_race(const ffl_rows *rows, const ffl_row *row, const ffl_row *race)
     return !ffl_is_stand_in(rows, row, race);
 }
 
+/* Timed in one group with a row of the race: meant to be compared with it. Old rows name no group. */
+static bool is_beside(const ffl_rows *rows, const ffl_row *dense, const ffl_row *race)
+{
+    if (!dense->record.group[0] || !race->record.group[0])
+        return true;
+    for (size_t i = race->alike_first; i < rows->count; i = ffl_rows_after(rows, i))
+        if (strcmp(rows->value[i].record.group, dense->record.group) == 0 &&
+            ffl_row_is_fff(&rows->value[i]) && ffl_in_race(rows, &rows->value[i], race))
+            return true;
+    return false;
+}
+
 size_t ffl_other_sizes(const ffl_rows *rows, const ffl_row *row, int64_t out[FFL_SIZES_MAX])
 {
     size_t count = 0;
@@ -79,7 +91,7 @@ size_t ffl_other_sizes(const ffl_rows *rows, const ffl_row *row, int64_t out[FFL
         const ffl_row *c = &rows->value[i];
         const int64_t neurons = c->record.neurons;
         if (!ffl_row_ran(c) || ffl_row_is_fff(c) || neurons == row->record.neurons ||
-            !ffl_same_setting(c, row))
+            !ffl_same_setting(c, row) || !is_beside(rows, c, row))
             continue;
         size_t at = 0;
         while (at < count && out[at] < neurons)

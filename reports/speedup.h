@@ -52,7 +52,8 @@ bool ffl_in_race(const ffl_rows *rows, const ffl_row *row, const ffl_row *race);
  */
 bool ffl_is_stand_in(const ffl_rows *rows, const ffl_row *candidate, const ffl_row *row);
 
-/* Numbers of neurons of dense rows in the setting of `row` other than its own, ascending: how many. */
+/* Numbers of neurons of dense rows that were timed beside the race of `row`, other than its own, ascending: how
+ * many. */
 enum { FFL_SIZES_MAX = 16 };
 size_t ffl_other_sizes(const ffl_rows *rows, const ffl_row *row, int64_t out[FFL_SIZES_MAX]);
 
