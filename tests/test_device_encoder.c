@@ -43,7 +43,7 @@ Test(device_encoder, blocks_cover_everything_and_fit)
     for (size_t head = 8; head <= FFL_DEVICE_HEAD_MOST; head += 8) {
         cr_assert_geq(ffl_device_head_columns(head), head);
         cr_assert_leq(ffl_device_attention_shared(head, FFL_F32), 227u << 10);
-        /* Four blocks of bf16 on a multiprocessor, up to heads of 64. */
+        /* bf16: room for four blocks on a multiprocessor, up to heads of 64. */
         cr_assert_leq(ffl_device_attention_shared(head, FFL_BF16), head <= 64 ? 56u << 10 : 227u << 10);
     }
     for (size_t sequence = 1; sequence <= 200; sequence++) {
