@@ -1,8 +1,9 @@
 /*
- * The roofline: what rows do per second against how much arithmetic they have per byte. A row of the fastest
- * shape-and-class cannot stand above the roofs of its machine; how far below it stands says what is left.
+ * The roofline: what rows do per second against how much arithmetic they have per byte, under the roofs that
+ * were measured on their machine. How far below them a row stands says what is left.
  */
 #include "reports/format.h"
+#include "reports/roof.h"
 #include "reports/sections_with_charts.h"
 #include <math.h>
 #include <string.h>
@@ -33,17 +34,79 @@ static ffl_status add_row(ffl_chart *chart, const ffl_row *row)
 static void print_row(const ffl_rows *rows, const ffl_row *row, FILE *file)
 {
     const ffl_record *r = &row->record;
-    char line[FFL_CELL];
+    char line[FFL_CELL], share[FFL_CELL];
     ffl_format_source(rows, row, line);
     fputs("| `", file);
     ffl_print_text(file, r->variant);
     fprintf(file, "` | %lld | %.3g | %.3g | %.3g | ", (long long)r->batch, r->flops / r->bytes,
             r->flops / r->median_ns, r->bytes / r->median_ns);
-    if (isfinite(r->roof_share))
-        fprintf(file, "%.0f %%", 100 * r->roof_share);
-    else
-        fputs("–", file);
-    fprintf(file, " | %s |\n", line);
+    ffl_format_roof(row, share);
+    fprintf(file, "%s | %s |\n", share, line);
+}
+
+/* ---- Roofs ---- */
+
+enum { ROOFS_MAX = 6 }; /* beside the two series of rows */
+
+/* The roofs that f32 rows of the layer stand under: the fastest arithmetic, then reading from each level. */
+static size_t roofs_of(const ffl_rows *rows, const ffl_row *layer, ffl_roof out[ROOFS_MAX])
+{
+    size_t count = 1;
+    out[0] = (ffl_roof){.value = 0};
+    for (size_t i = 0; i < rows->roof_count; i++) {
+        ffl_roof roof;
+        if (rows->roofs[i].machine != layer->machine ||
+            ffl_roof_from_record(&rows->roofs[i].record, &roof) != FFL_OK ||
+            strcmp(roof.place, layer->record.place) != 0 || roof.threads != layer->record.threads)
+            continue;
+        const bool arithmetic =
+            strncmp(roof.name, "fma_f32_", 8) == 0 || strcmp(roof.name, "matmul_f32") == 0;
+        if (arithmetic && roof.value > out[0].value)
+            out[0] = roof;
+        else if (strncmp(roof.name, "read_", 5) == 0 && count < ROOFS_MAX)
+            out[count++] = roof;
+    }
+    return out[0].value > 0 ? count : 0;
+}
+
+/* GFLOP/s at so many FLOP per byte: up to where arithmetic binds. */
+static ffl_status add_roof_point(ffl_chart *chart, ffl_series *series, const ffl_roof *roof, double x,
+                                 double y)
+{
+    ffl_point p = {.x = x, .y = y, .low = NAN, .high = NAN};
+    snprintf(p.label, sizeof p.label, "measured roof %.39s: %.4g %.11s", roof->name, roof->value, roof->unit);
+    return ffl_chart_add(chart, series, &p);
+}
+
+/* The slope of a bandwidth, or the flat top; from the leftmost to the rightmost row. */
+static ffl_status add_roof(ffl_chart *chart, const ffl_roof *roof, const ffl_roof *top, double left,
+                           double right)
+{
+    char name[96];
+    const bool flat = roof == top;
+    const double bend = flat ? left : top->value / roof->value;
+    snprintf(name, sizeof name, "%.39s: %.3g %.11s", roof->name, roof->value, roof->unit);
+    ffl_series *series = ffl_chart_series(chart, name, true);
+    if (!series)
+        return FFL_OK;
+    FFL_TRY(add_roof_point(chart, series, roof, flat ? left : fmin(left, bend / 2),
+                           flat ? top->value : fmin(left, bend / 2) * roof->value));
+    return add_roof_point(chart, series, roof, flat ? right : bend, top->value);
+}
+
+static ffl_status add_roofs(ffl_chart *chart, const ffl_rows *rows, const ffl_row *layer)
+{
+    ffl_roof roofs[ROOFS_MAX];
+    const size_t count = roofs_of(rows, layer, roofs);
+    double left = INFINITY, right = 0;
+    for (size_t s = 0; s < chart->count; s++)
+        for (size_t i = 0; i < chart->series[s].count; i++) {
+            left = fmin(left, chart->series[s].point[i].x);
+            right = fmax(right, chart->series[s].point[i].x);
+        }
+    for (size_t k = 0; k < count; k++)
+        FFL_TRY(add_roof(chart, &roofs[k], &roofs[0], left, right));
+    return FFL_OK;
 }
 
 ffl_status ffl_section_roofline(const ffl_report *r, FILE *file)
@@ -54,13 +117,12 @@ ffl_status ffl_section_roofline(const ffl_report *r, FILE *file)
                        .x_label = "FLOP per byte of weights, inputs and outputs touched",
                        .y_label = "GFLOP/s executed"};
     ffl_status status = FFL_OK;
-    bool calibrated = false;
+    ffl_roof roofs[ROOFS_MAX];
+    const bool calibrated = layer && roofs_of(r->rows, layer, roofs) > 0;
     char shape[FFL_CELL];
     for (size_t i = 0; layer && i < r->rows->count && status == FFL_OK; i++)
-        if (belongs(&r->rows->value[i], layer)) {
-            calibrated |= isfinite(r->rows->value[i].record.roof_share);
+        if (belongs(&r->rows->value[i], layer))
             status = add_row(&chart, &r->rows->value[i]);
-        }
     if (chart.count && status == FFL_OK) {
         ffl_format_shape(layer, shape);
         snprintf(chart.title, sizeof chart.title,
@@ -75,7 +137,9 @@ ffl_status ffl_section_roofline(const ffl_report *r, FILE *file)
                     ? ""
                     : " **The machine's roofs were not measured in these runs**, so there are points but no "
                       "roofs, and no share of one.");
-        status = ffl_figure_add(r->figures, file, &chart);
+        status = add_roofs(&chart, r->rows, layer);
+        if (status == FFL_OK)
+            status = ffl_figure_add(r->figures, file, &chart);
         fputs("| Variant | Batch | FLOP/byte | GFLOP/s | GB/s | of its roof | Line "
               "|\n|---|--:|--:|--:|--:|--:|---|\n",
               file);

@@ -258,6 +258,17 @@ Test(html, claims_stand_beside_their_definitions_and_wrong_forms_are_never_ranke
     cr_assert_eq(ffl_fastest(&rows, &rows.value[0], "fff", 4095), &rows.value[0]);
 }
 
+static void put_roof(const char *name, double value, const char *unit)
+{
+    char line[512];
+    snprintf(line, sizeof line,
+             "{\"kind\":\"roof\",\"run\":\"r1\",\"key\":\"roof/"
+             "%s\",\"roof\":\"%s\",\"place\":\"host\",\"threads\":1,\"measured\":"
+             "{\"value\":%g,\"median\":%g,\"unit\":\"%s\",\"rounds\":9,\"date\":\"2026-01-01T00:00:00Z\"}}\n",
+             name, name, value, value, unit);
+    put(line);
+}
+
 Test(html, the_roofline_has_work_per_second_and_per_byte_and_says_what_is_missing)
 {
     put_run("r1", "Test CPU");
@@ -267,10 +278,19 @@ Test(html, the_roofline_has_work_per_second_and_per_byte_and_says_what_is_missin
     expect(html, "<code>ff_b</code></td><td class=\"n\">16</td><td class=\"n\">4</td><td class=\"n\">2</td>"
                  "<td class=\"n\">0.5</td><td class=\"n\">–</td>");
     expect(html, "roofs were not measured in these runs");
-    put_bench("r1", "fff_c", "fff", 16, 90, ",\"flops\":1600,\"bytes\":6400,\"roof_share\":0.25");
+    put_bench("r1", "fff_c", "fff", 16, 90,
+              ",\"flops\":1600,\"bytes\":6400,\"roof_share\":0.25,\"roof\":\"read_l2\"");
+    put_roof("fma_f32_avx512", 100, "GFLOP/s");
+    put_roof("read_l2", 50, "GB/s");
+    put_roof("copy_l2", 70, "GB/s");
     html = page();
-    expect(html, "<td class=\"n\">25 %</td>");
+    expect(html, "<td class=\"n\">25 % of <code>read_l2</code></td>");
     cr_assert_eq(occurrences(html, "roofs were not measured in"), 0);
+    if (system("gnuplot --version >/dev/null 2>&1") == 0) {
+        expect(html, "measured roof fma_f32_avx512: 100 GFLOP/s");
+        expect(html, "measured roof read_l2: 50 GB/s");
+        cr_assert_eq(occurrences(html, "measured roof copy_l2"), 0);
+    }
 }
 
 static void put_batches(void)
