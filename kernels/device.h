@@ -62,6 +62,10 @@ ffl_status ffl_device_stream_wait(void *stream);
 ffl_status ffl_device_fill_on(void *stream, void *device, int byte, size_t bytes);
 ffl_status ffl_device_copy_on(void *stream, void *to, const void *from, size_t bytes);
 
+/* Loads of all bytes (a multiple of 16) by every multiprocessor, past their own caches, `passes` times over; of
+ * the sink up to 4 bytes may be written. */
+ffl_status ffl_device_read_on(void *stream, const void *from, size_t bytes, int passes, void *sink);
+
 ffl_status ffl_device_event_new(void **event);
 void ffl_device_event_free(void *event);
 ffl_status ffl_device_event_record(void *event, void *stream);

@@ -114,6 +114,12 @@ ffl_status ffl_device_copy_on(void *stream, void *to, const void *from, size_t b
     return ffl_device_upload(to, from, bytes);
 }
 
+ffl_status ffl_device_read_on(void *stream, const void *from, size_t bytes, int passes, void *sink)
+{
+    (void)stream, (void)from, (void)bytes, (void)passes, (void)sink;
+    return no_device();
+}
+
 ffl_status ffl_device_event_new(void **event)
 {
     *event = NULL;

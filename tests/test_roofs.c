@@ -107,6 +107,28 @@ Test(roofs, arithmetic_is_that_of_instruction_set_type_and_threads)
     expect_binding(load, "fma_f32_avx512", 50);
 }
 
+/* A card's level-2 cache may hold what a call reads; its products have a rate for each type, or none. */
+Test(roofs, a_card_is_bound_by_its_own_roofs)
+{
+    put("cuda", "read_l2", 1, 5000);
+    put("cuda", "read_dram", 1, 4000);
+    put("cuda", "matmul_f32", 1, 50000);
+    put("cuda", "matmul_bf16", 1, 800000);
+    ffl_roof_load load = {.place = FFL_CUDA,
+                          .type = FFL_BF16,
+                          .threads = 1,
+                          .flops = 8e8,
+                          .read_bytes = 1e6,
+                          .caches = {500000}};
+    expect_binding(load, "matmul_bf16", 1000);
+    load.type = FFL_F32;
+    expect_binding(load, "matmul_f32", 16000);
+    load.type = FFL_INT8;
+    expect_binding(load, "read_l2", 200);
+    load.read_bytes = 1e8;
+    expect_binding(load, "read_dram", (1e8 - 500000) / 4000);
+}
+
 static const ffl_variant variant = {
     .name = "ff_test", .place = FFL_HOST, .isa = FFL_ISA_AVX512, .contract = FFL_CONTRACT_F32};
 
@@ -312,6 +334,21 @@ Test(roofs, calibrate_refuses_what_makes_no_sense)
     cr_assert_not_null(strstr(result.err, "--budget 0.01s"), "%s", result.err);
     expect("FFLAB_CACHE_DIR=/dev/null \"$FFLAB\" calibrate --threads 1 --budget 0.1s", 1, &result);
     cr_assert_not_null(strstr(result.err, "/dev/null/roofs.json"), "%s", result.err);
+}
+
+/* On the emulated device the whole way, for rates that mean nothing; elsewhere the reason. */
+Test(roofs, calibrate_measures_a_card_or_says_why_not)
+{
+    run_result result;
+    expect("\"$FFLAB\" calibrate --threads 1 --budget 0.1s", 0, &result);
+    cr_assert(strstr(result.err, "no roofs of a GPU: ") || strstr(result.out, "GPU matmul_bf16"), "%s",
+              result.err);
+    if (getenv("FFLAB_CUDA_PLUGIN")) {
+        cr_assert_null(strstr(result.out, "GPU "), "an emulated device has no roofs");
+        expect("FFL_EMULATED_BENCH=1 \"$FFLAB\" calibrate --threads 1 --budget 0.1s", 0, &result);
+        cr_assert_not_null(strstr(result.out, "GPU read_l2"), "%s", result.out);
+        cr_assert_not_null(strstr(result.out, "GPU matmul_bf16"), "%s", result.out);
+    }
 }
 
 #define BENCH                                                                                                \

@@ -50,7 +50,12 @@ static ffl_status validate(const ffl_options *options)
 static ffl_status measure(const settings *s, ffl_roofs *out)
 {
     const ffl_roof_wish wish = {.threads = s->threads, .thread_count = s->count, .seconds = s->seconds};
-    return ffl_roofs_measure_host(&wish, out);
+    const char *why;
+    FFL_TRY(ffl_roofs_measure_host(&wish, out));
+    FFL_TRY(ffl_roofs_measure_device(out, &why));
+    if (why)
+        fprintf(stderr, "fflab: no roofs of a GPU: %s\n", why);
+    return FFL_OK;
 }
 
 static ffl_status print_json(const ffl_roofs *roofs)

@@ -84,4 +84,8 @@ typedef struct ffl_roof_wish {
  * binds its workers, and afterwards again to those it started with. */
 ffl_status ffl_roofs_measure_host(const ffl_roof_wish *wish, ffl_roofs *out);
 
+/* The GPU's, about ten seconds. *why: NULL, or why there is none to be measured; that is no error. FFL_DEVICE
+ * and FFL_NO_MEMORY when it fails. */
+ffl_status ffl_roofs_measure_device(ffl_roofs *out, const char **why);
+
 #endif
