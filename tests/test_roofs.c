@@ -263,7 +263,11 @@ static void edit(const char *script)
 
 Test(roofs, another_processors_or_builds_roofs_are_ignored)
 {
+    run_result result;
     store();
+    setenv("CPU", ffl_machine_host()->cpu, 1);
+    run_shell("grep -qF \"1|$CPU|\" \"$DIR/roofs.json\"", &result);
+    cr_assert_eq(result.exit_code, 0, "the key names the processor");
     edit("s/\"1|/\"1|Another CPU, /");
     cr_assert_eq(loaded(), 0);
     store();
