@@ -1,6 +1,7 @@
 /* Roofs: which one binds, what is IMPLAUSIBLE, and the file that keeps them. The rates here are made up. */
 #include "harness/device/storage.h"
 #include "harness/roofs/roofs.h"
+#include "kernels/team.h"
 #include "reports/roof_table.h"
 #include "tests/run_program.h"
 #include <criterion/criterion.h>
@@ -327,6 +328,25 @@ Test(roofs, calibrate_measures_keeps_and_writes_a_journal)
         cr_assert(roof.value >= roof.median && roof.rounds >= 9, "%s", roof.name);
     }
     ffl_rows_free(&rows);
+}
+
+/* Far below one thread's rate, two threads were timed waking up. */
+Test(roofs, several_threads_are_measured_at_work)
+{
+    static const char *const names[] = {"fma_f32_base", "read_l1", "read_dram"};
+    run_result result;
+    ffl_roofs got;
+    if (ffl_machine_host()->cpus < 2 || !ffl_team_available())
+        cr_skip_test("one processor, or no OpenMP");
+    expect("\"$FFLAB\" calibrate --threads 1,2 --budget 0.1s", 0, &result);
+    cr_assert_eq(ffl_roofs_load(&got), FFL_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const ffl_roof *one = ffl_roofs_find(&got, "host", names[i], 1);
+        const ffl_roof *two = ffl_roofs_find(&got, "host", names[i], 2);
+        if (one && two)
+            cr_assert_gt(two->value, 0.05 * one->value, "%s", names[i]);
+    }
+    ffl_roofs_free(&got);
 }
 
 Test(roofs, calibrate_refuses_what_makes_no_sense)

@@ -81,14 +81,14 @@ static double work_of_step(const ffl_gauge *g)
     }
 }
 
-/* Nanoseconds of one slice. */
-static double run_slice(ffl_gauge *g, char *memory, size_t region, size_t steps, size_t form)
+/* Nanoseconds of one slice of so many threads. */
+static double run_slice(ffl_gauge *g, char *memory, size_t region, size_t steps, size_t form, int threads)
 {
     slice s = {
         .gauge = g, .memory = memory, .region = region, .steps = steps, .first = g->position, .form = form};
     const double start = ffl_clock_ns();
-    if (g->threads > 1)
-        ffl_team_run(g->threads, member_of, &s);
+    if (threads > 1)
+        ffl_team_run(threads, member_of, &s);
     else
         member_of(&s, 0, 1);
     const double ns = ffl_clock_ns() - start;
@@ -96,15 +96,16 @@ static double run_slice(ffl_gauge *g, char *memory, size_t region, size_t steps,
     return ns;
 }
 
-/* The shortest of three: a slice that was interrupted says nothing about the steps that a quiet one takes. */
+/* The shortest of three: a slice that was interrupted says nothing about the steps that a quiet one takes.
+ * And of one thread: on a busy machine a team may take longer to wake than a slice. */
 static void plan_slices(ffl_gauge *g, char *memory, size_t region)
 {
     const double wanted = g->threads > 1 ? slice_team : slice_alone;
     double ns = 0;
     for (g->steps = 1; g->steps < (1u << 30); g->steps *= 2) {
-        ns = run_slice(g, memory, region, g->steps, 0);
+        ns = run_slice(g, memory, region, g->steps, 0, 1);
         for (int i = 0; i < 2 && ns >= wanted / 2; i++) {
-            const double again = run_slice(g, memory, region, g->steps, 0);
+            const double again = run_slice(g, memory, region, g->steps, 0, 1);
             ns = again < ns ? again : ns;
         }
         if (ns >= wanted / 2)
@@ -136,9 +137,11 @@ ffl_status ffl_gauge_visit(ffl_gauge *g, char *memory, size_t region)
         plan_slices(g, memory, region);
     const double work = work_of_step(g) * (double)g->threads;
     for (size_t f = 0; f < g->forms; f++) {
-        run_slice(g, memory, region, g->steps / 2 + 1, f); /* warm: caches, clock, wide registers */
+        run_slice(g, memory, region, g->steps / 2 + 1, f,
+                  g->threads); /* warm: caches, clock, wide registers */
         for (size_t i = 0; i < SLICES; i++)
-            g->rate[f][g->count + i] = work * (double)g->steps / run_slice(g, memory, region, g->steps, f);
+            g->rate[f][g->count + i] =
+                work * (double)g->steps / run_slice(g, memory, region, g->steps, f, g->threads);
     }
     g->count += SLICES;
     return FFL_OK;
