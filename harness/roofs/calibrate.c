@@ -58,6 +58,24 @@ static ffl_status measure(const settings *s, ffl_roofs *out)
     return FFL_OK;
 }
 
+/* Roofs that are too low accuse honest rows: say so when it shows. */
+static void warn_of_busy_machine(const ffl_roofs *roofs)
+{
+    for (size_t i = 0; i < roofs->count; i++) {
+        const ffl_roof *many = &roofs->value[i];
+        const ffl_roof *one = ffl_roofs_find(roofs, many->place, many->name, 1);
+        if (one && strncmp(many->name, "fma_", 4) == 0 && many->threads > 1 &&
+            many->value < 1.05 * one->value) {
+            fprintf(
+                stderr,
+                "fflab: %lld threads were no faster than one (%s): other programs kept the processors busy; "
+                "calibrate again when they are gone\n",
+                (long long)many->threads, many->name);
+            return;
+        }
+    }
+}
+
 static ffl_status print_json(const ffl_roofs *roofs)
 {
     json_t *lines = json_array();
@@ -94,6 +112,7 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     FFL_TRY(read_settings(options, &s));
     ffl_status status = measure(&s, &roofs);
     if (status == FFL_OK) {
+        warn_of_busy_machine(&roofs);
         const bool json = ffl_option_given(options, FFL_OPT_JSON);
         status = json ? print_json(&roofs) : FFL_OK;
         if (!json)
