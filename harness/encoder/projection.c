@@ -146,11 +146,12 @@ static ffl_status choose(size_t tokens, size_t width, int threads, ffl_projectio
     ffl_free(t.w);
     if (!room)
         return FFL_NO_MEMORY;
-    return out->blas || out->tiles
-               ? FFL_OK
-               : ffl_fail(FFL_UNSUPPORTED,
-                          "the projections of an encoder need AVX2 or a BLAS; neither was found: %s",
-                          ffl_error());
+    if (out->blas || out->tiles)
+        return FFL_OK;
+    if (ffl_product_kernel())
+        return ffl_fail(FFL_NO_MEMORY, "no memory to try the projections of an encoder");
+    return ffl_fail(FFL_UNSUPPORTED, "the projections of an encoder need AVX2 or a BLAS; neither was found: %s",
+                    ffl_error());
 }
 
 ffl_status ffl_projection_choose(size_t tokens, size_t width, int threads, ffl_projection *out)
