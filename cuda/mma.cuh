@@ -22,6 +22,15 @@
 #include "cuda/launch.cuh"
 #include <stdint.h>
 
+/* bf16 rows, weights and hidden values, sums in f32: the contract (kernels/variant.h) of kernels made of
+ * these. */
+#define FFL_CONTRACT_BF16_TENSOR(activation_error_, invariances_)                                            \
+    {                                                                                                        \
+        .input = FFL_BF16, .weights = FFL_BF16, .hidden = FFL_BF16, .accumulator = FFL_F32,                  \
+        .output = FFL_BF16, .storage = FFL_BF16, .reassociates = true,                                       \
+        .activation_error = activation_error_, .alignment = 2, .invariances = invariances_                   \
+    }
+
 #ifdef FFL_CUDA_EMULATED
 
 __device__ static inline void ffl_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])

@@ -3,6 +3,7 @@
 #define FFL_HARNESS_BLOCK_LANES_H
 
 #include "harness/selftest/block_sums.h"
+#include "kernels/cpu.h"
 #include <string.h>
 
 #define FFL_INLINE static inline __attribute__((always_inline))
@@ -10,6 +11,16 @@
 /* The same body once per instruction set; the inlined copy takes over the target of its caller. */
 #define FFL_TARGET_AVX2 __attribute__((target("avx2,fma")))
 #define FFL_TARGET_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,avx2,fma")))
+
+/* name_avx512, name_avx2 or name_base: the widest that this machine has. */
+#if defined(__x86_64__)
+#define FFL_BLOCK_CALL(name, ...)                                                                            \
+    (ffl_machine_host()->isa[FFL_ISA_AVX512] ? name##_avx512(__VA_ARGS__)                                    \
+     : ffl_machine_host()->isa[FFL_ISA_AVX2] ? name##_avx2(__VA_ARGS__)                                      \
+                                             : name##_base(__VA_ARGS__))
+#else
+#define FFL_BLOCK_CALL(name, ...) name##_base(__VA_ARGS__)
+#endif
 
 /* One lane of all neurons of a block: a register, or as many as it takes. */
 typedef float ffl_neurons __attribute__((vector_size(FFL_BLOCK_NEURONS * sizeof(float))));

@@ -1,6 +1,5 @@
 /* Built without contraction: what is not meant to be fused must not be. */
 #include "harness/selftest/block_lanes.h"
-#include "kernels/cpu.h"
 #include <math.h>
 
 enum { N = FFL_BLOCK_NEURONS, TOKENS = FFL_BLOCK_TOKENS };
@@ -75,37 +74,14 @@ DEFINE(avx512, FFL_TARGET_AVX512)
 
 void ffl_block_measure(const float *x, const float *w, size_t width, ffl_block_products *out)
 {
-#if defined(__x86_64__)
-    const ffl_machine *machine = ffl_machine_host();
-    if (machine->isa[FFL_ISA_AVX512]) {
-        measure_avx512(x, w, width, out);
-        return;
-    }
-    if (machine->isa[FFL_ISA_AVX2]) {
-        measure_avx2(x, w, width, out);
-        return;
-    }
-#endif
-    measure_base(x, w, width, out);
+    FFL_BLOCK_CALL(measure, x, w, width, out);
 }
 
 void ffl_block_sum(ffl_sum_order order, const float *x, const float *w, size_t width, const float *start,
                    ffl_block_floats sum)
 {
-    if (order == FFL_SUM_FUSED || order == FFL_SUM_FUSED_16_LANES) {
+    if (order == FFL_SUM_FUSED || order == FFL_SUM_FUSED_16_LANES)
         ffl_block_sum_fused(order, x, w, width, start, sum);
-        return;
-    }
-#if defined(__x86_64__)
-    const ffl_machine *machine = ffl_machine_host();
-    if (machine->isa[FFL_ISA_AVX512]) {
-        sum_avx512(order, x, w, width, start, sum);
-        return;
-    }
-    if (machine->isa[FFL_ISA_AVX2]) {
-        sum_avx2(order, x, w, width, start, sum);
-        return;
-    }
-#endif
-    sum_base(order, x, w, width, start, sum);
+    else
+        FFL_BLOCK_CALL(sum, order, x, w, width, start, sum);
 }

@@ -1,6 +1,5 @@
 /* Built with contraction: a multiplication and an addition are one instruction with one rounding. */
 #include "harness/selftest/block_lanes.h"
-#include "kernels/cpu.h"
 
 FFL_INLINE void sum_in(ffl_sum_order order, const float *x, const float *w, size_t width, const float *start,
                        ffl_block_floats out)
@@ -28,16 +27,5 @@ DEFINE(avx512, FFL_TARGET_AVX512)
 void ffl_block_sum_fused(ffl_sum_order order, const float *x, const float *w, size_t width,
                          const float *start, ffl_block_floats sum)
 {
-#if defined(__x86_64__)
-    const ffl_machine *machine = ffl_machine_host();
-    if (machine->isa[FFL_ISA_AVX512]) {
-        sum_avx512(order, x, w, width, start, sum);
-        return;
-    }
-    if (machine->isa[FFL_ISA_AVX2]) {
-        sum_avx2(order, x, w, width, start, sum);
-        return;
-    }
-#endif
-    sum_base(order, x, w, width, start, sum);
+    FFL_BLOCK_CALL(sum, order, x, w, width, start, sum);
 }
