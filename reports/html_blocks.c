@@ -174,6 +174,17 @@ static span next_line(const char **text)
     return (span){at, length};
 }
 
+/* What more than this is, a reader asks for. */
+enum { ROWS_SHOWN = 60 };
+
+static size_t count_rows(const char *text)
+{
+    size_t count = 0;
+    for (; *text == '|'; count++)
+        next_line(&text);
+    return count;
+}
+
 /* `line` is the header row; the rows that follow are taken off `text`. */
 static void table(writer *w, span line, const char **text)
 {
@@ -183,6 +194,10 @@ static void table(writer *w, span line, const char **text)
     if (!is_caption(w->paragraph))
         close_paragraph(w);
     open_details(w);
+    const size_t rows = count_rows(*text);
+    const bool folded = !w->in_details && rows > ROWS_SHOWN;
+    if (folded)
+        fprintf(w->file, "<details><summary>Show the %zu rows</summary>\n", rows - 1);
     fputs("<div class=\"scroll\" tabindex=\"0\"><table>\n", w->file);
     print_caption(w);
     const char *rest = *text;
@@ -203,6 +218,8 @@ static void table(writer *w, span line, const char **text)
     while (**text == '|')
         print_row(w, next_line(text), "td", right);
     fputs(any ? "</tbody></table></div>\n" : "</table></div>\n", w->file);
+    if (folded)
+        fputs("</details>\n", w->file);
 }
 
 /* ---- Lines ---- */

@@ -159,6 +159,20 @@ Test(html, parts_fold_and_what_is_opened_is_closed)
     cr_assert_eq(occurrences(html, "</details>"), 1);
 }
 
+Test(html, long_tables_fold_and_short_ones_do_not)
+{
+    char markdown[2048] = "## T\n\nWhat:\n\n| a |\n|---|\n";
+    for (int i = 0; i < 59; i++)
+        strcat(markdown, "| b |\n");
+    cr_assert_eq(occurrences(section(markdown, FFL_FOLD_NOTHING), "<details"), 0);
+    strcat(markdown, "| b |\n");
+    const char *html = section(markdown, FFL_FOLD_NOTHING);
+    expect(html, "<details><summary>Show the 60 rows</summary>\n<div class");
+    expect(html, "</table></div>\n</details>\n");
+    /* What is folded already is not folded again. */
+    cr_assert_eq(occurrences(section(markdown, FFL_FOLD_LISTS), "<details"), 1);
+}
+
 Test(html, a_hostile_journal_adds_no_tag_and_no_handler)
 {
     static const char evil[] = "<img src=x onerror=alert(1)>`**|</script>',alert('2'),'";
