@@ -17,6 +17,8 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_TREE] = {"--tree", "TxD,…", "trees x depth (decisions): 1x11, a list, or a range 1x3..11"},
     [FFL_OPT_NEURONS] = {"--neurons", "N,…",
                          "neurons of the dense layer (default: as many as the trees have)"},
+    [FFL_OPT_LEAF] = {"--leaf", "DxW,…", "trees with dense leaves: decisions x neurons of a leaf, such as 9x8"},
+    [FFL_OPT_MOE] = {"--moe", "ExW:K,…", "mixtures of experts: experts x neurons of each : experts per token"},
     [FFL_OPT_WIDTH] = {"--width", "H", "elements of an input row"},
     [FFL_OPT_WIDTH_OUT] = {"--width-out", "H", "elements of an output row (default: as --width)"},
     [FFL_OPT_ACTIVATION] = {"--activation", "NAME", "gelu (exact, default), gelu_tanh or relu"},

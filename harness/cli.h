@@ -36,6 +36,8 @@ typedef enum ffl_option {
     FFL_OPT_PLUGIN,      /* repeatable */
     FFL_OPT_TREE,
     FFL_OPT_NEURONS,
+    FFL_OPT_LEAF,
+    FFL_OPT_MOE,
     FFL_OPT_WIDTH,
     FFL_OPT_WIDTH_OUT,
     FFL_OPT_ACTIVATION,
@@ -179,6 +181,18 @@ typedef struct ffl_tree_list {
 
 /* "1x11,16x7" or "1x3..11" (depth as on paper; stored as levels). */
 ffl_status ffl_option_trees(const ffl_options *options, const char *fallback, ffl_tree_list *out);
+
+typedef struct ffl_expert_list {
+    struct {
+        size_t count, width, chosen; /* of a leaf tree: decisions, neurons of a leaf, 1 */
+    } value[FFL_LIST_MAX];
+    size_t count;
+} ffl_expert_list;
+
+/* --leaf "9x8": decisions x neurons of a leaf; --moe "512x8:1": experts x neurons of each, and how many a token
+ * gets (1 where it does not say). Lists, too. */
+ffl_status ffl_option_experts(const ffl_options *options, ffl_option option, const char *fallback,
+                              ffl_expert_list *out);
 
 /* One word out of `names` (NULL-terminated): its index. */
 ffl_status ffl_option_choice(const ffl_options *options, ffl_option option, const char *const *names,

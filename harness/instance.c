@@ -27,11 +27,13 @@ static ffl_status upload_layer(const ffl_layer *l, ffl_instance *out)
 {
     ffl_layer *d = &out->device_layer;
     *d = *l;
-    d->w_in = d->b_in = d->w_out = d->b_out = NULL;
+    d->w_in = d->b_in = d->w_out = d->b_out = d->w_gate = d->b_gate = NULL;
     FFL_TRY(upload(&out->weights[0], "w_in", l->w_in, l->neurons * l->width_in, &d->w_in));
     FFL_TRY(upload(&out->weights[1], "b_in", l->b_in, l->neurons, &d->b_in));
     FFL_TRY(upload(&out->weights[2], "w_out", l->w_out, l->neurons * l->width_out, &d->w_out));
-    return upload(&out->weights[3], "b_out", l->b_out, l->width_out, &d->b_out);
+    FFL_TRY(upload(&out->weights[3], "b_out", l->b_out, ffl_layer_output_biases(l), &d->b_out));
+    FFL_TRY(upload(&out->weights[4], "w_gate", l->w_gate, l->gates * l->width_in, &d->w_gate));
+    return upload(&out->weights[5], "b_gate", l->b_gate, l->gates, &d->b_gate);
 }
 
 ffl_status ffl_instance_prepare(const ffl_variant *variant, const ffl_layer *layer, size_t max_tokens,
@@ -141,7 +143,7 @@ ffl_status ffl_instance_run(const ffl_instance *instance, const float *x, size_t
 ffl_status ffl_instance_intact(const ffl_instance *instance)
 {
     const ffl_layer *l = instance->host_layer;
-    const float *const host[FFL_LAYER_ARRAYS] = {l->w_in, l->b_in, l->w_out, l->b_out};
+    const float *const host[FFL_LAYER_ARRAYS] = {l->w_in, l->b_in, l->w_out, l->b_out, l->w_gate, l->b_gate};
     for (size_t i = 0; i < FFL_LAYER_ARRAYS; i++) {
         if (!instance->weights[i].base)
             continue;

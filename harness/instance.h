@@ -8,7 +8,7 @@
 #include "harness/device/device_rows.h"
 #include "kernels/variant.h"
 
-enum { FFL_LAYER_ARRAYS = 4 }; /* w_in, b_in, w_out, b_out */
+enum { FFL_LAYER_ARRAYS = 6 }; /* w_in, b_in, w_out, b_out, w_gate, b_gate */
 
 typedef struct ffl_instance {
     ffl_plan plan;

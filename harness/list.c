@@ -22,30 +22,31 @@ static json_t *contract_json(const ffl_contract *c)
         json_array_append_new(invariances, json_string("place"));
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:f, s:I, s:I, s:o}", "input",
                      ffl_type_name(c->input), "weights", ffl_type_name(c->weights), "logit",
-                     ffl_type_name(c->logit), "hidden", ffl_type_name(c->hidden), "accumulator", ffl_type_name(c->accumulator), "output",
-                     ffl_type_name(c->output), "weight_scale", scale_names[c->weight_scale], "reassociates",
-                     c->reassociates, "flushes_denormals", c->flushes_denormals, "activation_error",
-                     c->activation_error, "over_read_bytes", (json_int_t)c->over_read_bytes, "alignment",
-                     (json_int_t)c->alignment, "invariances", invariances);
+                     ffl_type_name(c->logit), "hidden", ffl_type_name(c->hidden), "accumulator",
+                     ffl_type_name(c->accumulator), "output", ffl_type_name(c->output), "weight_scale",
+                     scale_names[c->weight_scale], "reassociates", c->reassociates, "flushes_denormals",
+                     c->flushes_denormals, "activation_error", c->activation_error, "over_read_bytes",
+                     (json_int_t)c->over_read_bytes, "alignment", (json_int_t)c->alignment, "invariances",
+                     invariances);
 }
 
 static json_t *variant_json(const ffl_variant *v, bool available, const char *reason)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:o}", "name", v->name, "summary",
-                     v->summary, "source", v->source, "operation", v->operation == FFL_FFF ? "fff" : "ff", "place",
-                     v->place == FFL_CUDA ? "cuda" : "host", "family", ffl_family_name(v->family), "isa",
-                     ffl_isa_name(v->isa), "library", ffl_library_name(v->library), "threaded", v->threaded,
-                     "available", available, "reason", available ? "" : reason, "contract",
-                     contract_json(&v->contract));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:o}", "name", v->name,
+                     "summary", v->summary, "source", v->source, "operation",
+                     ffl_operation_names[v->operation], "place", v->place == FFL_CUDA ? "cuda" : "host",
+                     "family", ffl_family_name(v->family), "isa", ffl_isa_name(v->isa), "library",
+                     ffl_library_name(v->library), "threaded", v->threaded, "available", available, "reason",
+                     available ? "" : reason, "contract", contract_json(&v->contract));
 }
 
 static void print_row(const ffl_variant *v, bool available, const char *reason)
 {
     char values[FFL_VALUES_SIZE];
     ffl_variant_values(v, values);
-    printf("%-28s %-4s %-6s %-5s %-10s %s%s%s%s\n", v->name, v->operation == FFL_FFF ? "fff" : "ff",
-           ffl_family_name(v->family), ffl_variant_class(v), ffl_isa_name(v->isa), v->summary, *values ? " (" : "", values,
-           *values ? ")" : "");
+    printf("%-28s %-8s %-6s %-5s %-10s %s%s%s%s\n", v->name, ffl_operation_names[v->operation],
+           ffl_family_name(v->family), ffl_variant_class(v), ffl_isa_name(v->isa), v->summary,
+           *values ? " (" : "", values, *values ? ")" : "");
     if (!available)
         printf("%-28s   not here: %s\n", "", reason);
 }
@@ -57,16 +58,18 @@ static void print_providers(void)
     for (size_t i = 0; i < json_array_size(providers); i++) {
         const char *library, *version, *family, *path, *reason;
         double gflops;
-        json_unpack(json_array_get(providers, i), "{s:s, s:s, s:s, s:s, s:f, s:s}", "library", &library, "version",
-                    &version, "family", &family, "path", &path, "gflops", &gflops, "reason", &reason);
-        printf("%s%-9s %s, kernels: %s, sgemm %.0f GFLOP/s on one thread\n          %s\n", i ? "" : "\n", library,
-               version, *family ? family : "unknown", gflops, path);
+        json_unpack(json_array_get(providers, i), "{s:s, s:s, s:s, s:s, s:f, s:s}", "library", &library,
+                    "version", &version, "family", &family, "path", &path, "gflops", &gflops, "reason",
+                    &reason);
+        printf("%s%-9s %s, kernels: %s, sgemm %.0f GFLOP/s on one thread\n          %s\n", i ? "" : "\n",
+               library, version, *family ? family : "unknown", gflops, path);
         if (*reason)
             printf("          HANDICAPPED: %s\n", reason);
     }
     json_decref(providers);
     if (*ffl_environment_overridden())
-        printf("The environment's %s was overridden (--keep-blas-environment obeys it).\n", ffl_environment_overridden());
+        printf("The environment's %s was overridden (--keep-blas-environment obeys it).\n",
+               ffl_environment_overridden());
 }
 
 static ffl_status run(const ffl_options *options, int *exit_code)
@@ -78,12 +81,13 @@ static ffl_status run(const ffl_options *options, int *exit_code)
         return FFL_OK;
     }
     if (preset)
-        return ffl_fail(FFL_BAD_INPUT, "--preset %s: list takes only `--preset all`, which shows them", preset);
+        return ffl_fail(FFL_BAD_INPUT, "--preset %s: list takes only `--preset all`, which shows them",
+                        preset);
     const bool json = ffl_option_given(options, FFL_OPT_JSON);
     json_t *all = json_array();
     size_t shown = 0;
     if (!json)
-        printf("%-28s %-4s %-6s %-5s %-10s %s\n", "variant", "op", "family", "class", "isa", "summary");
+        printf("%-28s %-8s %-6s %-5s %-10s %s\n", "variant", "op", "family", "class", "isa", "summary");
     for (size_t i = 0; i < ffl_registry_count(); i++) {
         const ffl_variant *v = ffl_registry_at(i);
         const char *reason = "";
@@ -111,17 +115,23 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     return FFL_OK;
 }
 
-static const ffl_option list_options[] = {FFL_OPT_VARIANT,      FFL_OPT_EXCLUDE,
-                                          FFL_OPT_PLUGIN,       FFL_OPT_PRESET,
-                                          FFL_OPT_JSON,         FFL_OPT_BLAS_LIBRARY,
-                                          FFL_OPT_KEEP_BLAS_ENVIRONMENT, FFL_OPT_COUNT};
+static const ffl_option list_options[] = {FFL_OPT_VARIANT,
+                                          FFL_OPT_EXCLUDE,
+                                          FFL_OPT_PLUGIN,
+                                          FFL_OPT_PRESET,
+                                          FFL_OPT_JSON,
+                                          FFL_OPT_BLAS_LIBRARY,
+                                          FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+                                          FFL_OPT_COUNT};
 
 const ffl_command ffl_command_list = {
     .name = "list",
     .summary = "variants, their contracts, and whether they run here",
     .usage = "[-v GLOB] [--json] | --preset all",
-    .help = "One line per variant; one that cannot run on this machine says why. --json prints an object with an\n"
-            "array \"variants\", each with its numerics contract, and an array \"blas\": the libraries in use, their\n"
+    .help = "One line per variant; one that cannot run on this machine says why. --json prints an object "
+            "with an\n"
+            "array \"variants\", each with its numerics contract, and an array \"blas\": the libraries in "
+            "use, their\n"
             "kernel families and how fast these are.\n\n"
             "Examples:\n"
             "  fflab list\n"

@@ -155,6 +155,36 @@ ffl_status ffl_option_trees(const ffl_options *options, const char *fallback, ff
     return FFL_OK;
 }
 
+static ffl_status read_experts(ffl_option option, const char *text, ffl_expert_list *out)
+{
+    const bool mixture = option == FFL_OPT_MOE;
+    const char *x = strchr(text, 'x'), *colon = mixture && x ? strchr(x, ':') : NULL;
+    unsigned long long count, width, chosen = 1;
+    if (!x || !read_number(text, (size_t)(x - text), &count) ||
+        !read_number(x + 1, colon ? (size_t)(colon - x - 1) : strlen(x + 1), &width) ||
+        (colon && !read_number(colon + 1, strlen(colon + 1), &chosen)))
+        return ffl_fail(FFL_BAD_INPUT, "%s %s: expected %s", ffl_option_name(option), text,
+                        mixture ? "experts x neurons : experts per token, such as 512x8:1"
+                                : "decisions x neurons of a leaf, such as 9x8");
+    if (out->count == FFL_LIST_MAX)
+        return ffl_fail(FFL_BAD_INPUT, "%s: more than %d shapes", ffl_option_name(option), FFL_LIST_MAX);
+    out->value[out->count].count = (size_t)count;
+    out->value[out->count].width = (size_t)width;
+    out->value[out->count++].chosen = (size_t)chosen;
+    return FFL_OK;
+}
+
+ffl_status ffl_option_experts(const ffl_options *options, ffl_option option, const char *fallback,
+                              ffl_expert_list *out)
+{
+    ffl_word_list words;
+    out->count = 0;
+    FFL_TRY(ffl_option_words(options, option, fallback, &words));
+    for (size_t i = 0; i < words.count; i++)
+        FFL_TRY(read_experts(option, words.value[i], out));
+    return FFL_OK;
+}
+
 ffl_status ffl_option_choice(const ffl_options *options, ffl_option option, const char *const *names,
                              size_t fallback, size_t *out)
 {

@@ -59,10 +59,16 @@ const ffl_variant *ffl_registry_find(const char *name)
 
 bool ffl_registry_name_valid(const char *name, ffl_operation *operation)
 {
-    const bool conditional = strncmp(name, "fff_", 4) == 0;
-    if (!conditional && strncmp(name, "ff_", 3) != 0)
+    bool found = false;
+    for (size_t i = 0; ffl_operation_names[i]; i++) { /* the last that fits: fff_leaf_ comes behind fff_ */
+        const size_t stem = strlen(ffl_operation_names[i]);
+        if (strncmp(name, ffl_operation_names[i], stem) == 0 && name[stem] == '_') {
+            *operation = (ffl_operation)i;
+            found = true;
+        }
+    }
+    if (!found)
         return false;
-    *operation = conditional ? FFL_FFF : FFL_FF;
     const size_t length = strlen(name);
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length && name[length - 1] != '_' &&
            !strstr(name, "__");
@@ -72,15 +78,15 @@ static ffl_status check_row(const char *path, const ffl_variant *v)
 {
     ffl_operation operation;
     if (!ffl_registry_name_valid(v->name, &operation) || operation != v->operation)
-        return ffl_fail(
-            FFL_BAD_INPUT,
-            "%s: variant '%s': the name must be ff_… for FF and fff_… for FFF, in lowercase letters, "
-            "digits and _",
-            path, v->name);
+        return ffl_fail(FFL_BAD_INPUT,
+                        "%s: variant '%s': the name must be ff_… for FF, fff_… for FFF, fff_leaf_… for leaf "
+                        "FFF and moe_… for "
+                        "mixtures of experts, in lowercase letters, digits and _",
+                        path, v->name);
     if (!v->summary || !v->source || !v->prepare || !v->run)
         return ffl_fail(FFL_BAD_INPUT, "%s: variant '%s' lacks a summary, source, prepare or run", path,
                         v->name);
-    if ((unsigned)v->operation > FFL_FFF || (unsigned)v->place > FFL_CUDA ||
+    if ((unsigned)v->operation >= FFL_OPERATION_COUNT || (unsigned)v->place > FFL_CUDA ||
         (unsigned)v->family >= FFL_FAMILY_COUNT || (unsigned)v->isa >= FFL_ISA_COUNT ||
         (unsigned)v->library >= FFL_LIBRARY_COUNT || (unsigned)v->contract.weights >= FFL_TYPE_COUNT)
         return ffl_fail(FFL_BAD_INPUT, "%s: variant '%s' has a field outside its enumeration", path, v->name);
@@ -166,7 +172,11 @@ bool ffl_variant_supports(const ffl_variant *variant, const ffl_layer *shape, si
                           const char **why)
 {
     if (variant->operation != shape->operation) {
-        *why = shape->operation == FFL_FF ? "the layer is dense" : "the layer is a tree";
+        static const char *const reasons[] = {[FFL_FF] = "the layer is dense",
+                                              [FFL_FFF] = "the layer is a tree",
+                                              [FFL_FFF_LEAF] = "the layer is a tree with dense leaves",
+                                              [FFL_MOE] = "the layer is a mixture of experts"};
+        *why = reasons[shape->operation];
         return false;
     }
     if (!ffl_variant_available(variant, why))

@@ -23,8 +23,8 @@ bool ffl_registry_built_in(const ffl_variant *variant);
 const ffl_variant *ffl_registry_find(const char *name);
 
 /*
- * A variant's name is ff_… or fff_… in lowercase letters, digits and single underscores, and says the
- * operation. False for anything else.
+ * A variant's name is ff_…, fff_…, fff_leaf_… or moe_… in lowercase letters, digits and single underscores,
+ * and says the operation. False for anything else.
  */
 bool ffl_registry_name_valid(const char *name, ffl_operation *operation);
 
@@ -49,8 +49,8 @@ bool ffl_variant_selected(const ffl_variant *variant, const char *const *globs, 
 const char *ffl_variant_class(const ffl_variant *variant);
 
 /*
- * What the class does not say: the types of inputs and activations as multiplied, "x f32, hidden bf16". Empty in the
- * class f32, where a row of other types would be no f32 row.
+ * What the class does not say: the types of inputs and activations as multiplied, "x f32, hidden bf16". Empty
+ * in the class f32, where a row of other types would be no f32 row.
  */
 enum { FFL_VALUES_SIZE = 32 };
 void ffl_variant_values(const ffl_variant *variant, char out[FFL_VALUES_SIZE]);

@@ -1,6 +1,6 @@
 #include "kernels/gelu.h"
-#include "kernels/reference.h"
 #include "kernels/memory.h"
+#include "kernels/reference.h"
 #include <string.h>
 
 double ffl_reference_dot(const float *x, const float *w, size_t n)
@@ -57,6 +57,9 @@ static void reference_token(const ffl_layer *layer, const float *x, double *y, d
 ffl_status ffl_reference(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens, double *y,
                          double *logits, int32_t *path)
 {
+    if (ffl_operation_has_experts(layer->operation))
+        return logits || path ? ffl_fail(FFL_INTERNAL, "experts have gates, not logits and paths")
+                              : ffl_reference_experts(layer, x, ldx, tokens, y, NULL, NULL, NULL);
     double *own_logits = logits ? NULL : ffl_alloc_array(layer->neurons, sizeof *own_logits);
     unsigned char *selected = ffl_alloc(layer->neurons);
     ffl_status status = FFL_NO_MEMORY;

@@ -16,13 +16,25 @@
 #include "kernels/layer.h"
 #include <stdint.h>
 
-/* Dense, masked for FFF. logits [tokens][neurons]; path [tokens][trees][levels], node within its tree. */
+/* Dense, masked for FFF. logits [tokens][neurons]; path [tokens][trees][levels], node within its tree. Leaf
+ * FFF and MoE: ffl_reference_experts, with neither. */
 ffl_status ffl_reference(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens, double *y,
                          double *logits, int32_t *path);
 
 /* FFF only: the tree walk. logits and path [tokens][trees][levels]. */
 ffl_status ffl_reference_walk(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens, double *y,
                               double *logits, int32_t *path);
+
+/*
+ * Leaf FFF and MoE: all gates, then the choice, then the chosen experts. gates [tokens][gates]; chosen
+ * [tokens][chosen] experts, of a mixture by descending gate; share [tokens][chosen] what each is weighted
+ * with (leaf FFF: 1). Each of the three may be NULL.
+ */
+ffl_status ffl_reference_experts(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens, double *y,
+                                 double *gates, int32_t *chosen, double *share);
+
+/* Their choice alone, of one token's gates. */
+void ffl_reference_choose(const ffl_layer *layer, const double *gates, int32_t *chosen, double *share);
 
 /* x·w over n elements in double: the one dot product both of them use. */
 double ffl_reference_dot(const float *x, const float *w, size_t n);

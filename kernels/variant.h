@@ -27,7 +27,7 @@ extern "C" {
 
 /* Changes whenever a struct below or the values of one in layer.h change; a plugin built against another
  * number is refused. */
-enum { FFL_ABI = 4 };
+enum { FFL_ABI = 5 };
 
 typedef enum ffl_place { FFL_HOST = 0, FFL_CUDA = 1 } ffl_place;
 

@@ -34,7 +34,7 @@ typedef struct ffl_record {
     char date[32];      /* UTC, ISO 8601 */
 
     /* the variant */
-    char variant[64], operation[8], family[12], library[12], isa[16], clazz[8], place[8];
+    char variant[64], operation[12], family[12], library[12], isa[16], clazz[8], place[8];
     char library_version[128], kernel_family[64]; /* of the BLAS really loaded */
 
     /* the case */

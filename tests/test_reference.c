@@ -114,3 +114,73 @@ Test(layer, shapes_refuse_what_cannot_be)
     cr_assert_eq(ffl_layer_ff((size_t)1 << 62, 1, 64, &l), FFL_BAD_INPUT);
     cr_assert_eq(ffl_layer_ff(8, 8, 0, &l), FFL_BAD_INPUT);
 }
+
+/* Two decisions on x[0] and x[1]; leaf l answers 10·l + 1 + relu(x[0]). */
+Test(reference, a_leaf_tree_decides_and_then_asks_one_leaf)
+{
+    ffl_layer l;
+    cr_assert_eq(ffl_layer_leaf(2, 1, 2, 1, &l), FFL_OK);
+    l.activation = FFL_RELU;
+    const float w_gate[] = {1, 0, 0, 1, 0, -1}, b_gate[] = {0, 0, 0};
+    const float w_in[] = {1, 0, 1, 0, 1, 0, 1, 0}, b_in[4] = {0}, w_out[] = {1, 1, 1, 1},
+                b_out[] = {1, 11, 21, 31};
+    l.w_gate = w_gate, l.b_gate = b_gate, l.w_in = w_in, l.b_in = b_in, l.w_out = w_out, l.b_out = b_out;
+    const float x[] = {-1, -1, 0, 2, 3, 1, 3, -1, NAN, -1};
+    const double expected[] = {1, 11, 24, 34};
+    double y[5], gates[5 * 3], share[5];
+    int32_t chosen[5];
+    cr_assert_eq(ffl_reference_experts(&l, x, 2, 5, y, gates, chosen, share), FFL_OK);
+    for (size_t t = 0; t < 4; t++) {
+        cr_assert_eq(y[t], expected[t], "token %zu: %g", t, y[t]);
+        cr_assert_eq(chosen[t], (int32_t)t);
+        cr_assert_eq(share[t], 1);
+    }
+    cr_assert_eq(chosen[4], 0, "NaN goes left");
+    cr_assert_eq(gates[2 * 3], 3);
+}
+
+/* Expert e answers 10^e; its gate is x[e]. */
+Test(reference, a_mixture_takes_the_largest_gates_and_weighs_them)
+{
+    ffl_layer l;
+    cr_assert_eq(ffl_layer_moe(3, 1, 3, 1, 2, &l), FFL_OK);
+    const float w_gate[] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, b_gate[3] = {0};
+    const float w_in[9] = {0}, b_in[3] = {0}, w_out[3] = {0}, b_out[] = {1, 10, 100};
+    l.w_gate = w_gate, l.b_gate = b_gate, l.w_in = w_in, l.b_in = b_in, l.w_out = w_out, l.b_out = b_out;
+    const float x[] = {0, 5, 4, 2, 2, 2, 7, 7, 8};
+    const int32_t expected[] = {1, 2, 0, 1, 2, 0};
+    double y[3], share[6];
+    int32_t chosen[6];
+    cr_assert_eq(ffl_reference_experts(&l, x, 3, 3, y, NULL, chosen, share), FFL_OK);
+    for (size_t i = 0; i < 6; i++)
+        cr_assert_eq(chosen[i], expected[i], "choice %zu: %d", i, (int)chosen[i]);
+    const double p = 1 / (1 + exp(-1));
+    cr_assert_float_eq(y[0], 10 * p + 100 * (1 - p), 1e-13);
+    cr_assert_float_eq(y[1], 5.5, 1e-15);
+    cr_assert_float_eq(y[2], 100 * p + 1 * (1 - p), 1e-13);
+    const double gates[] = {NAN, -INFINITY, NAN};
+    ffl_reference_choose(&l, gates, chosen, share);
+    cr_assert_eq(chosen[0], 1);
+    cr_assert_eq(chosen[1], 0);
+}
+
+Test(reference, a_chosen_expert_is_a_dense_layer)
+{
+    ffl_layer shape;
+    ffl_weights w;
+    cr_assert_eq(ffl_layer_moe(17, 9, 4, 5, 1, &shape), FFL_OK);
+    cr_assert_eq(ffl_weights_new(&shape, true, &w), FFL_OK);
+    ffl_weights_randomise(&w, 3);
+    float *x = random_rows(6, 17);
+    double y[6 * 9], expert_y[9];
+    int32_t chosen[6];
+    cr_assert_eq(ffl_reference_experts(&w.layer, x, 17, 6, y, NULL, chosen, NULL), FFL_OK);
+    for (size_t t = 0; t < 6; t++) {
+        const ffl_layer expert = ffl_layer_expert(&w.layer, (size_t)chosen[t]);
+        cr_assert_eq(ffl_reference(&expert, x + t * 17, 17, 1, expert_y, NULL, NULL), FFL_OK);
+        for (size_t j = 0; j < 9; j++)
+            cr_assert_float_eq(y[t * 9 + j], expert_y[j], 1e-14);
+    }
+    ffl_free(x);
+    ffl_weights_free(&w);
+}

@@ -3,8 +3,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static const ffl_option taken[] = {FFL_OPT_TREE,       FFL_OPT_NEURONS, FFL_OPT_WIDTH, FFL_OPT_WIDTH_OUT,
-                                   FFL_OPT_ACTIVATION, FFL_OPT_PRESET,  FFL_OPT_COUNT};
+static const ffl_option taken[] = {FFL_OPT_TREE,      FFL_OPT_NEURONS,    FFL_OPT_WIDTH,
+                                   FFL_OPT_WIDTH_OUT, FFL_OPT_ACTIVATION, FFL_OPT_PRESET,
+                                   FFL_OPT_LEAF,      FFL_OPT_MOE,        FFL_OPT_COUNT};
 static const ffl_command command = {.name = "shapes", .options = taken};
 
 /* Reads the shapes of one line of options. */
@@ -52,6 +53,43 @@ Test(shapes, options_and_presets_mean_what_they_say)
         for (size_t d = 0; d < 3; d++)
             cr_assert_eq(d < list.value[0].dense_count ? list.value[0].dense[d].neurons : 0,
                          cases[c].dense[d], "%s", cases[c].line);
+    }
+}
+
+Test(shapes, leaf_trees_and_mixtures_come_with_every_tree)
+{
+    static const struct {
+        const char *line, *names[4];
+    } cases[] = {
+        {"", {"9x8", "512x8:1"}},
+        {"--leaf 0x5,3x1 --moe 4x2:2,6x1", {"0x5", "3x1", "4x2:2", "6x1:1"}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        ffl_shape_list list;
+        cr_assert_eq(shapes(cases[c].line, &list), FFL_OK, "%s: %s", cases[c].line, ffl_error());
+        for (size_t p = 0; p < 4; p++) {
+            char name[48] = "";
+            if (p < list.value[0].peer_count)
+                ffl_shape_name(&list.value[0].peers[p], name, sizeof name);
+            cr_assert_str_eq(name, cases[c].names[p] ? cases[c].names[p] : "");
+        }
+    }
+    static const char *const bad[] = {"--leaf 9",
+                                      "--leaf 9x0",
+                                      "--leaf 21x8",
+                                      "--leaf 9x8:1",
+                                      "--leaf x8",
+                                      "--moe 8x2:0",
+                                      "--moe 8x2:9",
+                                      "--moe 0x2",
+                                      "--moe 8x2:1:",
+                                      "--moe 4000000000x1",
+                                      "--moe 8x99999999999999999"};
+    for (size_t b = 0; b < sizeof bad / sizeof *bad; b++) {
+        ffl_shape_list list;
+        cr_assert_eq(shapes(bad[b], &list), FFL_BAD_INPUT, "%s", bad[b]);
+        cr_assert(strncmp(ffl_error(), bad[b], strcspn(bad[b], " ")) == 0, "%s: %s", bad[b], ffl_error());
+        cr_assert(strstr(ffl_error(), strchr(bad[b], ' ') + 1), "%s: %s", bad[b], ffl_error());
     }
 }
 

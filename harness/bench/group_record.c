@@ -29,7 +29,7 @@ void ffl_group_row_name(const ffl_group *group, const ffl_group_row *row, char *
 static void fill_variant(const ffl_variant *v, ffl_record *out)
 {
     snprintf(out->variant, sizeof out->variant, "%s", v->name);
-    snprintf(out->operation, sizeof out->operation, "%s", v->operation == FFL_FFF ? "fff" : "ff");
+    snprintf(out->operation, sizeof out->operation, "%s", ffl_operation_names[v->operation]);
     snprintf(out->family, sizeof out->family, "%s", ffl_family_name(v->family));
     snprintf(out->library, sizeof out->library, "%s", ffl_library_name(v->library));
     snprintf(out->isa, sizeof out->isa, "%s", ffl_isa_name(v->isa));

@@ -142,7 +142,7 @@ static const ffl_blas *blas_of(const ffl_variant *v)
 static void describe_variant(const ffl_variant *v, ffl_record *record)
 {
     SET(variant, "%s", v->name);
-    SET(operation, "%s", v->operation == FFL_FFF ? "fff" : "ff");
+    SET(operation, "%s", ffl_operation_names[v->operation]);
     SET(family, "%s", ffl_family_name(v->family));
     SET(library, "%s", ffl_library_name(v->library));
     SET(isa, "%s", ffl_isa_name(v->isa));

@@ -14,8 +14,8 @@ typedef struct ffl_random {
 
 ffl_random ffl_random_new(uint64_t seed, uint64_t stream);
 uint64_t ffl_random_next(ffl_random *random);
-double ffl_random_uniform(ffl_random *random);                /* [0, 1) */
-size_t ffl_random_below(ffl_random *random, size_t bound);    /* 0 … bound - 1, bound >= 1 */
-double ffl_random_normal(ffl_random *random);                 /* mean 0, variance 1 */
+double ffl_random_uniform(ffl_random *random);             /* [0, 1) */
+size_t ffl_random_below(ffl_random *random, size_t bound); /* 0 … bound - 1, bound >= 1 */
+double ffl_random_normal(ffl_random *random);              /* mean 0, variance 1 */
 
 #endif

@@ -23,9 +23,9 @@ typedef enum ffl_routing_kind {
 
 typedef struct ffl_routing {
     ffl_routing_kind kind;
-    double exponent;    /* zipf */
-    size_t clusters;    /* prototypes */
-    char file[256];     /* recorded */
+    double exponent; /* zipf */
+    size_t clusters; /* prototypes */
+    char file[256];  /* recorded */
 } ffl_routing;
 
 /* What the routing of some tokens really is: in one tree … */
@@ -41,8 +41,8 @@ typedef struct ffl_routing_report {
     double entropy_mean, entropy_max; /* of the leaf distribution, bits */
     double top1_mean, top1_max;       /* share of the most frequent leaf */
     double unique_weight_bytes;       /* of the w_in, b_in and w_out rows visited by any token */
-    double margin;                    /* smallest |z| / (‖x‖·‖w‖) of any decision; 1 when nothing is decided */
-    bool constructed;                 /* false: as drawn; some leaf could not be imposed (trees*depth > width) */
+    double margin;    /* smallest |z| / (‖x‖·‖w‖) of any decision; 1 when nothing is decided */
+    bool constructed; /* false: as drawn; some leaf could not be imposed (trees*depth > width) */
 } ffl_routing_report;
 
 /* "zipf:1.2" and the like. FFL_BAD_INPUT names the word and what was expected. */
@@ -51,10 +51,10 @@ ffl_status ffl_routing_parse(const char *text, ffl_routing *out);
 /*
  * Fills x [tokens][ldx] (padding untouched) with seeded rows of about unit variance per element that follow
  * the routing on this FFF layer: rows are corrected along the w_in rows of the wanted path until every sign
- * holds with a minimum margin (harness/workload/impose.h). Prototypes: the centres are made so, the rows around
- * them are not corrected. For a dense layer or recorded inputs nothing is; `constructed` is then true, and the
- * report of a dense layer says no more than its weights. Uses all processors; the rows do not depend on how many.
- * FFL_BAD_INPUT for a recorded file that does not fit.
+ * holds with a minimum margin (harness/workload/impose.h). Prototypes: the centres are made so, the rows
+ * around them are not corrected. For a dense layer or recorded inputs nothing is; `constructed` is then true,
+ * and the report of a dense layer says no more than its weights. Uses all processors; the rows do not depend
+ * on how many. FFL_BAD_INPUT for a recorded file that does not fit.
  */
 ffl_status ffl_routing_inputs(const ffl_layer *layer, const ffl_routing *routing, uint64_t seed, float *x,
                               size_t ldx, size_t tokens, ffl_routing_report *report);

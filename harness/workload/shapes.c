@@ -5,7 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DENSE_MAX = sizeof((ffl_shape_case *)0)->dense / sizeof(ffl_layer), AS_THE_TREES = 0 };
+enum {
+    DENSE_MAX = sizeof((ffl_shape_case *)0)->dense / sizeof(ffl_layer),
+    PEERS_MAX = sizeof((ffl_shape_case *)0)->peers / sizeof(ffl_layer),
+    AS_THE_TREES = 0
+};
 
 typedef struct preset {
     const char *name;
@@ -102,15 +106,29 @@ void ffl_shape_name(const ffl_layer *shape, char *out, size_t size)
 {
     if (shape->operation == FFL_FFF)
         snprintf(out, size, "%zux%zu", shape->trees, shape->levels - 1);
+    else if (shape->operation == FFL_FFF_LEAF)
+        snprintf(out, size, "%zux%zu", shape->levels, shape->expert_width);
+    else if (shape->operation == FFL_MOE)
+        snprintf(out, size, "%zux%zu:%zu", shape->experts, shape->expert_width, shape->chosen);
     else
         snprintf(out, size, "%zu", shape->neurons);
+}
+
+ffl_option ffl_shape_option(ffl_operation operation)
+{
+    static const ffl_option options[] = {[FFL_FF] = FFL_OPT_NEURONS,
+                                         [FFL_FFF] = FFL_OPT_TREE,
+                                         [FFL_FFF_LEAF] = FFL_OPT_LEAF,
+                                         [FFL_MOE] = FFL_OPT_MOE};
+    return options[operation];
 }
 
 /* The option that asked for this shape: what the user has to change. */
 static const char *asked_by(const ffl_options *options, const ffl_layer *shape)
 {
-    const ffl_option own = shape->operation == FFL_FFF ? FFL_OPT_TREE : FFL_OPT_NEURONS;
-    if (ffl_option_given(options, own) || !ffl_option_given(options, FFL_OPT_PRESET))
+    const ffl_option own = ffl_shape_option(shape->operation);
+    if (ffl_option_given(options, own) || ffl_operation_has_experts(shape->operation) ||
+        !ffl_option_given(options, FFL_OPT_PRESET))
         return ffl_option_name(own);
     return ffl_option_name(FFL_OPT_PRESET);
 }
@@ -155,6 +173,28 @@ static ffl_status add_dense(const ffl_options *options, size_t neurons, ffl_shap
     return check_memory(options, dense);
 }
 
+static ffl_status add_peers(const ffl_options *options, ffl_option option, const ffl_expert_list *list,
+                            ffl_shape_case *out)
+{
+    const ffl_layer *tree = &out->tree;
+    for (size_t i = 0; i < list->count; i++) {
+        const size_t count = list->value[i].count, width = list->value[i].width;
+        if (out->peer_count == PEERS_MAX)
+            return ffl_fail(FFL_BAD_INPUT, "%s: more than %d leaf trees and mixtures together",
+                            ffl_option_name(option), PEERS_MAX);
+        ffl_layer *peer = &out->peers[out->peer_count];
+        const ffl_status status =
+            option == FFL_OPT_LEAF
+                ? ffl_layer_leaf(tree->width_in, tree->width_out, count, width, peer)
+                : ffl_layer_moe(tree->width_in, tree->width_out, count, width, list->value[i].chosen, peer);
+        FFL_TRY(named(options, peer, status));
+        peer->activation = tree->activation;
+        out->peer_count++;
+        FFL_TRY(check_memory(options, peer));
+    }
+    return FFL_OK;
+}
+
 static ffl_status read_dense(const ffl_options *options, const preset *from, ffl_size_list *out)
 {
     if (ffl_option_given(options, FFL_OPT_NEURONS)) {
@@ -180,6 +220,7 @@ ffl_status ffl_shapes_from_options(const ffl_options *options, ffl_shape_list *o
     size_t width_in, width_out, activation;
     ffl_tree_list trees;
     ffl_size_list dense;
+    ffl_expert_list leaves, mixtures;
     ffl_layer recorded;
     bool replayed;
     FFL_TRY(find_preset(options, &from));
@@ -193,6 +234,8 @@ ffl_status ffl_shapes_from_options(const ffl_options *options, ffl_shape_list *o
                               replayed ? recorded.activation : FFL_GELU, &activation));
     FFL_TRY(ffl_option_trees(options, from.tree, &trees));
     FFL_TRY(read_dense(options, &from, &dense));
+    FFL_TRY(ffl_option_experts(options, FFL_OPT_LEAF, "9x8", &leaves));
+    FFL_TRY(ffl_option_experts(options, FFL_OPT_MOE, "512x8:1", &mixtures));
     *out = (ffl_shape_list){.count = trees.count};
     for (size_t i = 0; i < trees.count; i++) {
         ffl_shape_case *to = &out->value[i];
@@ -203,6 +246,8 @@ ffl_status ffl_shapes_from_options(const ffl_options *options, ffl_shape_list *o
         FFL_TRY(check_memory(options, &to->tree));
         for (size_t d = 0; d < dense.count; d++)
             FFL_TRY(add_dense(options, dense.value[d], to));
+        FFL_TRY(add_peers(options, FFL_OPT_LEAF, &leaves, to));
+        FFL_TRY(add_peers(options, FFL_OPT_MOE, &mixtures, to));
     }
     return FFL_OK;
 }

@@ -7,10 +7,11 @@
 
 typedef struct ffl_weights {
     ffl_layer layer; /* its pointers are the ones below */
-    float *w_in, *b_in, *w_out, *b_out;
+    float *w_in, *b_in, *w_out, *b_out, *w_gate, *b_gate;
 } ffl_weights;
 
-/* Zeroed weights for a shape; b_out only with output_bias (FF). FFL_NO_MEMORY says how much was asked. */
+/* Zeroed weights for a shape; b_out only with output_bias (all but FFF). FFL_NO_MEMORY says how much was
+ * asked. */
 ffl_status ffl_weights_new(const ffl_layer *shape, bool output_bias, ffl_weights *out);
 
 /*
