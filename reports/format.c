@@ -115,6 +115,8 @@ void ffl_format_shape(const ffl_row *row, char out[FFL_CELL])
     const ffl_record *r = &row->record;
     if (ffl_row_is_fff(row))
         snprintf(out, FFL_CELL, "%lldx%lld", (long long)r->trees, (long long)r->depth);
+    else if (!ffl_row_is_dense(row))
+        snprintf(out, FFL_CELL, "%s", r->shape);
     else
         snprintf(out, FFL_CELL, "%lld", (long long)r->neurons);
 }

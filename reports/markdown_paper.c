@@ -33,8 +33,8 @@ static const ffl_row *best_at(const ffl_rows *rows, const ffl_row *race, const l
     for (size_t i = race->alike_first; i < rows->count; i = ffl_rows_after(rows, i)) {
         const ffl_row *c = &rows->value[i];
         const ffl_record *r = &c->record;
-        if (!ffl_row_ran(c) || ffl_row_is_fff(c) != fff || r->neurons != neurons || !is_at(c, at) ||
-            !ffl_same_setting(c, race) ||
+        if (!ffl_row_ran(c) || !(fff ? ffl_row_is_fff(c) : ffl_row_is_dense(c)) || r->neurons != neurons ||
+            !is_at(c, at) || !ffl_same_setting(c, race) ||
             (fff ? !ffl_in_race(rows, c, race) : ffl_is_stand_in(rows, c, race)))
             continue;
         if (!best || worth(c) > worth(best) ||

@@ -8,11 +8,17 @@ static bool same_shape(const ffl_record *a, const ffl_record *b)
     return a->trees == b->trees && a->depth == b->depth && a->neurons == b->neurons;
 }
 
+static bool competes(const ffl_row *row)
+{
+    return ffl_row_is_fff(row) || ffl_row_is_dense(row);
+}
+
 /* True when `other` stands for the race that `row` would name: earlier, FFF, or the uniform routing. */
 static bool is_named_by(const ffl_row *row, const ffl_row *other)
 {
     const ffl_record *r = &row->record, *o = &other->record;
-    if (other == row || !ffl_row_ran(other) || o->neurons != r->neurons || !ffl_same_setting(row, other))
+    if (other == row || !ffl_row_ran(other) || !competes(other) || o->neurons != r->neurons ||
+        !ffl_same_setting(row, other))
         return false;
     if (!ffl_row_is_fff(row))
         return ffl_row_is_fff(other) || other < row;
@@ -25,7 +31,7 @@ static bool is_named_by(const ffl_row *row, const ffl_row *other)
 
 static bool names_race(const ffl_rows *rows, const ffl_row *row)
 {
-    if (!ffl_row_ran(row))
+    if (!ffl_row_ran(row) || !competes(row))
         return false;
     for (size_t i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i))
         if (is_named_by(row, &rows->value[i]))
@@ -64,7 +70,8 @@ ffl_status ffl_races(const ffl_rows *rows, const ffl_row ***out, size_t *count)
 bool ffl_in_race(const ffl_rows *rows, const ffl_row *row, const ffl_row *race)
 {
     const ffl_record *r = &row->record;
-    if (!ffl_row_ran(row) || r->neurons != race->record.neurons || !ffl_same_setting(row, race))
+    if (!ffl_row_ran(row) || !competes(row) || r->neurons != race->record.neurons ||
+        !ffl_same_setting(row, race))
         return false;
     if (ffl_row_is_fff(row))
         return ffl_row_is_fff(race) && same_shape(r, &race->record) &&
@@ -90,7 +97,7 @@ size_t ffl_other_sizes(const ffl_rows *rows, const ffl_row *row, int64_t out[FFL
     for (size_t i = row->alike_first; i < rows->count; i = ffl_rows_after(rows, i)) {
         const ffl_row *c = &rows->value[i];
         const int64_t neurons = c->record.neurons;
-        if (!ffl_row_ran(c) || ffl_row_is_fff(c) || neurons == row->record.neurons ||
+        if (!ffl_row_ran(c) || !ffl_row_is_dense(c) || neurons == row->record.neurons ||
             !ffl_same_setting(c, row) || !is_beside(rows, c, row))
             continue;
         size_t at = 0;

@@ -21,7 +21,11 @@ static bool belongs(const ffl_row *row, const ffl_row *layer)
 static ffl_status add_row(ffl_chart *chart, const ffl_row *row)
 {
     const ffl_record *r = &row->record;
-    ffl_series *series = ffl_chart_series(chart, ffl_row_is_fff(row) ? "FFF" : "dense", false);
+    ffl_series *series = ffl_chart_series(chart,
+                                          ffl_row_is_fff(row)     ? "FFF"
+                                          : ffl_row_is_dense(row) ? "dense"
+                                                                  : "leaf FFF, MoE",
+                                          false);
     ffl_point p = {.x = r->flops / r->bytes,
                    .y = r->flops / r->median_ns,
                    .low = r->flops / r->high_ns,

@@ -7,6 +7,11 @@ bool ffl_row_is_fff(const ffl_row *row)
     return strcmp(row->record.operation, "fff") == 0;
 }
 
+bool ffl_row_is_dense(const ffl_row *row)
+{
+    return strcmp(row->record.operation, "ff") == 0;
+}
+
 bool ffl_row_is_reduced(const ffl_row *row)
 {
     return row->record.tokens < row->record.batch;

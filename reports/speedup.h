@@ -10,7 +10,9 @@
 
 #include "reports/rows.h"
 
+/* Of neither kind are leaf trees and mixtures of experts: no race has them, section_peers.c does. */
 bool ffl_row_is_fff(const ffl_row *row);
+bool ffl_row_is_dense(const ffl_row *row);
 
 /* Timed with fewer tokens than its batch asks for, because a full call would take too long. */
 bool ffl_row_is_reduced(const ffl_row *row);

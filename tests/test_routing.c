@@ -261,3 +261,35 @@ Test(routing, malformed_names_are_refused)
     routing = parsed("prototypes:12");
     cr_assert(routing.kind == FFL_PROTOTYPES && routing.clusters == 12);
 }
+
+/* Two decisions on the signs of x[0] and x[1]: leaves 0, 0, 1 and 3 are asked, by gates 0, 1 and 2. */
+Test(routing, leaf_trees_count_their_leaves_and_the_gates_on_the_way)
+{
+    ffl_layer l;
+    ffl_routing_report report;
+    cr_assert_eq(ffl_layer_leaf(2, 3, 2, 5, &l), FFL_OK);
+    const float w_gate[] = {1, 0, 0, 1, 0, 1}, b_gate[3] = {0}, x[] = {-1, -1, -2, -1, -1, 1, 1, 1};
+    l.w_gate = w_gate, l.b_gate = b_gate;
+    cr_assert_eq(ffl_routing_measure(&l, x, 2, 4, &report), FFL_OK);
+    cr_assert_eq(report.leaves_mean, 3);
+    cr_assert_float_eq(report.entropy_mean, 1.5, 1e-12);
+    cr_assert_eq(report.top1_max, 0.5);
+    cr_assert_not(report.constructed);
+    cr_assert_eq(report.unique_weight_bytes, 4.0 * (3 * 5 * (2 + 1 + 3) + 3 * (2 + 1)));
+    cr_assert_eq(ffl_routing_measure(&l, x, 2, 2, &report), FFL_OK);
+    cr_assert_eq(report.unique_weight_bytes, 4.0 * (1 * 5 * (2 + 1 + 3) + 2 * (2 + 1)));
+}
+
+/* Two of three experts each: every gate is read, and both choices count. */
+Test(routing, mixtures_count_every_choice)
+{
+    ffl_layer l;
+    ffl_routing_report report;
+    cr_assert_eq(ffl_layer_moe(3, 2, 3, 4, 2, &l), FFL_OK);
+    const float w_gate[] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, b_gate[3] = {0}, x[] = {3, 2, 1, 1, 2, 0};
+    l.w_gate = w_gate, l.b_gate = b_gate;
+    cr_assert_eq(ffl_routing_measure(&l, x, 3, 2, &report), FFL_OK);
+    cr_assert_eq(report.leaves_max, 2);
+    cr_assert_float_eq(report.entropy_max, 1, 1e-12);
+    cr_assert_eq(report.unique_weight_bytes, 4.0 * (2 * 4 * (3 + 1 + 2) + 3 * (3 + 1)));
+}

@@ -183,7 +183,7 @@ static const ffl_option bench_options[] = {
     FFL_OPT_BUDGET,  FFL_OPT_OUT,      FFL_OPT_JSON,         FFL_OPT_RESUME,
     FFL_OPT_SHARD,   FFL_OPT_FULL,     FFL_OPT_STRICT,       FFL_OPT_IN_PROCESS,
     FFL_OPT_TIMEOUT, FFL_OPT_PROBLEMS, FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
-    FFL_OPT_COUNT,
+    FFL_OPT_LEAF,    FFL_OPT_MOE,      FFL_OPT_COUNT,
 };
 
 const ffl_command ffl_command_bench = {

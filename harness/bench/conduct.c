@@ -121,7 +121,7 @@ static const ffl_row *fastest(const ffl_row *rows, size_t count, bool fff, const
 {
     const ffl_row *best = NULL;
     for (size_t i = 0; i < count; i++)
-        if (ffl_row_ranks(&rows[i]) && ffl_row_is_fff(&rows[i]) == fff &&
+        if (ffl_row_ranks(&rows[i]) && (fff ? ffl_row_is_fff(&rows[i]) : ffl_row_is_dense(&rows[i])) &&
             (!against || rows[i].record.neurons == against->record.neurons) &&
             (!best || ffl_row_token_ns(&rows[i]) < ffl_row_token_ns(best)))
             best = &rows[i];

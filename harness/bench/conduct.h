@@ -20,10 +20,10 @@ typedef struct ffl_outcome {
 typedef struct ffl_conduct {
     const ffl_options *options;
     ffl_journal *journal;
-    double budget;  /* seconds for the whole run, 0: as long as row_seconds takes */
+    double budget;      /* seconds for the whole run, 0: as long as row_seconds takes */
     double row_seconds; /* of timed calls of a row, at most; 0: the default */
     const char *doing;  /* for the progress line; NULL: "timing" */
-    double timeout; /* seconds without a sign of life */
+    double timeout;     /* seconds without a sign of life */
     /* Called with a finished group and the place of its rows in `all`; optional. */
     void (*show)(void *user, const ffl_group *group, const ffl_rows *all, size_t first, size_t count);
     void *user;

@@ -6,8 +6,10 @@
 
 static json_t *row_to_json(const ffl_group_row *row)
 {
-    return json_pack("{s:s, s:I, s:b}", "variant", row->variant->name, "neurons",
-                     (json_int_t)row->shape.neurons, "left_out", row->left_out);
+    const ffl_layer *l = &row->shape;
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "variant", row->variant->name, "neurons",
+                     (json_int_t)l->neurons, "decisions", (json_int_t)l->levels, "expert_width",
+                     (json_int_t)l->expert_width, "chosen", (json_int_t)l->chosen, "left_out", row->left_out);
 }
 
 json_t *ffl_group_to_json(const ffl_group *g)
@@ -31,9 +33,10 @@ json_t *ffl_group_to_json(const ffl_group *g)
 static ffl_status row_from_json(const json_t *json, const ffl_layer *tree, ffl_group_row *out)
 {
     const char *name;
-    json_int_t neurons;
+    json_int_t neurons, decisions, width, chosen;
     int left_out;
-    if (json_unpack((json_t *)json, "{s:s, s:I, s:b}", "variant", &name, "neurons", &neurons, "left_out",
+    if (json_unpack((json_t *)json, "{s:s, s:I, s:I, s:I, s:I, s:b}", "variant", &name, "neurons", &neurons,
+                    "decisions", &decisions, "expert_width", &width, "chosen", &chosen, "left_out",
                     &left_out) != 0)
         return ffl_fail(FFL_INTERNAL, "a row that a worker cannot read");
     *out = (ffl_group_row){.variant = ffl_registry_find(name), .left_out = left_out};
@@ -43,7 +46,13 @@ static ffl_status row_from_json(const json_t *json, const ffl_layer *tree, ffl_g
         out->shape = *tree;
         return FFL_OK;
     }
-    FFL_TRY(ffl_layer_ff(tree->width_in, tree->width_out, (size_t)neurons, &out->shape));
+    const size_t in = tree->width_in, to = tree->width_out, experts = width ? (size_t)(neurons / width) : 0;
+    if (out->variant->operation == FFL_FFF_LEAF)
+        FFL_TRY(ffl_layer_leaf(in, to, (size_t)decisions, (size_t)width, &out->shape));
+    else if (out->variant->operation == FFL_MOE)
+        FFL_TRY(ffl_layer_moe(in, to, experts, (size_t)width, (size_t)chosen, &out->shape));
+    else
+        FFL_TRY(ffl_layer_ff(in, to, (size_t)neurons, &out->shape));
     out->shape.activation = tree->activation;
     return FFL_OK;
 }

@@ -1,6 +1,7 @@
 /* What a group and its rows are called, and the part of a record that is known before anything ran. */
 #include "harness/bench/groups.h"
 #include "harness/registry.h"
+#include "harness/workload/shapes.h"
 #include "kernels/device.h"
 #include <stdio.h>
 #include <string.h>
@@ -19,11 +20,23 @@ static void group_name(const ffl_group *g, char *out, size_t size)
              (unsigned long long)g->seed, g->place == FFL_CUDA ? "/cuda" : "", g->full ? "/full" : "");
 }
 
+/* "leaf" or "moe": the option without its dashes. */
+static const char *peer_word(const ffl_layer *shape)
+{
+    return ffl_option_name(ffl_shape_option(shape->operation)) + 2;
+}
+
 void ffl_group_row_name(const ffl_group *group, const ffl_group_row *row, char *out, size_t size)
 {
     char name[512];
     group_name(group, name, sizeof name);
-    snprintf(out, size, "%s/neurons:%zu/%s", row->variant->name, row->shape.neurons, name);
+    if (ffl_operation_has_experts(row->shape.operation)) {
+        char shape[48];
+        ffl_shape_name(&row->shape, shape, sizeof shape);
+        snprintf(out, size, "%s/%s:%s/%s", row->variant->name, peer_word(&row->shape), shape, name);
+    } else {
+        snprintf(out, size, "%s/neurons:%zu/%s", row->variant->name, row->shape.neurons, name);
+    }
 }
 
 static void fill_variant(const ffl_variant *v, ffl_record *out)
@@ -40,10 +53,13 @@ static void fill_variant(const ffl_variant *v, ffl_record *out)
 static void fill_case(const ffl_group *g, const ffl_layer *shape, ffl_record *out)
 {
     const bool tree = shape->operation == FFL_FFF;
-    if (tree)
-        snprintf(out->shape, sizeof out->shape, "%zux%zu", shape->trees, depth_of(shape));
-    else
+    char name[48];
+    ffl_shape_name(shape, name, sizeof name);
+    if (shape->operation == FFL_FF)
         snprintf(out->shape, sizeof out->shape, "dense");
+    else
+        snprintf(out->shape, sizeof out->shape, "%s%s%.24s", tree ? "" : peer_word(shape), tree ? "" : " ",
+                 name);
     out->trees = tree ? (int64_t)shape->trees : 0;
     out->depth = tree ? (int64_t)depth_of(shape) : 0;
     out->neurons = (int64_t)shape->neurons;
@@ -68,13 +84,14 @@ void ffl_group_record(const ffl_group *g, const ffl_group_row *row, ffl_record *
     const ffl_layer *tree = &g->tree;
     group_name(g, out->group, sizeof out->group);
     ffl_group_row_name(g, row, out->key, sizeof out->key);
-    char neurons[32] = "";
-    if (row->shape.operation == FFL_FF)
-        snprintf(neurons, sizeof neurons, " --neurons %zu", row->shape.neurons);
+    char shape[48], size[80] = "";
+    ffl_shape_name(&row->shape, shape, sizeof shape);
+    if (row->shape.operation != FFL_FFF)
+        snprintf(size, sizeof size, " %s %s", ffl_option_name(ffl_shape_option(row->shape.operation)), shape);
     snprintf(out->command, sizeof out->command,
              "./fflab bench -v %s --tree %zux%zu%s --width %zu --width-out %zu --activation %s --batch %zu "
              "--routing %s --cache %s --threads %d --seed %llu%s",
-             row->variant->name, tree->trees, depth_of(tree), neurons, tree->width_in, tree->width_out,
+             row->variant->name, tree->trees, depth_of(tree), size, tree->width_in, tree->width_out,
              ffl_activation_names[tree->activation], g->batch, g->routing, ffl_cache_state_names[g->cache],
              g->threads, (unsigned long long)g->seed, g->words);
 }

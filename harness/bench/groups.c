@@ -93,6 +93,13 @@ static ffl_status add_row(ffl_group *group, const ffl_flags *flags, const ffl_va
     return FFL_OK;
 }
 
+/* Leaf trees and mixtures are other functions: they join where they are asked for. */
+static bool peers_asked(const ffl_options *options)
+{
+    return options->list_count[FFL_OPT_VARIANT] > 0 || ffl_option_given(options, FFL_OPT_LEAF) ||
+           ffl_option_given(options, FFL_OPT_MOE);
+}
+
 static ffl_status add_rows(ffl_group *group, const ffl_options *options, const ffl_flags *flags,
                            const ffl_shape_case *shapes)
 {
@@ -105,6 +112,9 @@ static ffl_status add_rows(ffl_group *group, const ffl_options *options, const f
             FFL_TRY(add_row(group, flags, v, &shapes->tree));
         for (size_t d = 0; v->operation == FFL_FF && d < shapes->dense_count; d++)
             FFL_TRY(add_row(group, flags, v, &shapes->dense[d]));
+        for (size_t p = 0; peers_asked(options) && p < shapes->peer_count; p++)
+            if (v->operation == shapes->peers[p].operation)
+                FFL_TRY(add_row(group, flags, v, &shapes->peers[p]));
     }
     return FFL_OK;
 }

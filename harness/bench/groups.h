@@ -24,8 +24,9 @@ extern const char *const ffl_cache_state_names[FFL_CACHE_STATES];
 
 typedef struct ffl_group_row {
     const ffl_variant *variant;
-    ffl_layer shape; /* the tree, or a dense layer over the same weights */
-    bool left_out;   /* took the worker down: the rest of the group runs without it */
+    ffl_layer
+        shape;     /* the tree; or a dense layer, leaf tree or mixture whose neurons have the same weights */
+    bool left_out; /* took the worker down: the rest of the group runs without it */
 } ffl_group_row;
 
 typedef struct ffl_group {
@@ -64,8 +65,9 @@ void ffl_group_free(ffl_group *group);
 /* Everything of a record that is known before anything ran: identity, variant, case. */
 void ffl_group_record(const ffl_group *group, const ffl_group_row *row, ffl_record *out);
 
-/* "fff_naive/neurons:4095/1x11/width:768:768/gelu/batch:16/uniform/hot/f32/threads:1/seed:1": the key of the
- * row, its name for Google Benchmark, and what --benchmark_filter looks at. */
+/* "fff_naive/neurons:4095/1x11/width:768:768/gelu/batch:16/uniform/hot/f32/threads:1/seed:1" (leaf trees and
+ * mixtures: "leaf:9x8", "moe:512x8:1" in place of neurons): the key of the row, its name for Google
+ * Benchmark, and what --benchmark_filter looks at. */
 void ffl_group_row_name(const ffl_group *group, const ffl_group_row *row, char *out, size_t size);
 
 /* To a worker and back. NULL without memory; FFL_INTERNAL for what ffl_group_to_json did not write. */

@@ -17,7 +17,7 @@ static size_t smaller(size_t a, size_t b)
 /* A dense row of 4095 neurons takes the judge a millisecond, one of 49152 wide ones half a second. */
 static size_t affordable_rows(const ffl_layer *l)
 {
-    if (l->operation == FFL_FFF)
+    if (l->operation != FFL_FF)
         return ROWS_MOST;
     const double products = (double)l->neurons * (double)(l->width_in + l->width_out);
     const double rows = 1.5e8 / (products + 1);

@@ -81,6 +81,24 @@ static ffl_status weights_of(const char *routing, char file[sizeof((ffl_routing 
     return FFL_OK;
 }
 
+/* Gates and output biases of the group's leaf trees and mixtures, of which each is a view: as many as any
+ * needs. */
+static ffl_status set_gates(ffl_stage *stage, const ffl_group *group)
+{
+    size_t experts = 0;
+    for (size_t i = 0; i < group->row_count; i++)
+        experts = group->rows[i].shape.experts > experts ? group->rows[i].shape.experts : experts;
+    if (experts == 0 || (stage->gates.w_gate && stage->gates.layer.experts >= experts))
+        return FFL_OK;
+    forget_judges(stage);
+    ffl_weights_free(&stage->gates);
+    ffl_layer shape;
+    FFL_TRY(ffl_layer_moe(group->tree.width_in, group->tree.width_out, experts, 1, 1, &shape));
+    FFL_TRY(ffl_weights_new(&shape, true, &stage->gates));
+    ffl_weights_randomise(&stage->gates, group->seed);
+    return FFL_OK;
+}
+
 /* One set of weights serves the tree and every dense layer: they are views of its first rows. */
 static ffl_status set_weights(ffl_stage *stage, const ffl_group *group)
 {
@@ -93,6 +111,7 @@ static ffl_status set_weights(ffl_stage *stage, const ffl_group *group)
         return FFL_OK;
     forget_inputs(stage);
     ffl_weights_free(&stage->weights);
+    ffl_weights_free(&stage->gates);
     if (*file) {
         stage->neurons = group->tree.neurons;
         return ffl_recorded_weights(file, &group->tree, &stage->weights);
@@ -149,6 +168,8 @@ ffl_status ffl_stage_set(ffl_stage *stage, const ffl_group *group)
 {
     ffl_status status = set_weights(stage, group);
     if (status == FFL_OK)
+        status = set_gates(stage, group);
+    if (status == FFL_OK)
         status = set_outputs(stage, group);
     if (status == FFL_OK) {
         stage->made.tree = group->tree;
@@ -171,6 +192,11 @@ ffl_layer ffl_stage_layer(const ffl_stage *stage, const ffl_layer *shape)
     layer.w_in = stage->weights.w_in;
     layer.b_in = stage->weights.b_in;
     layer.w_out = stage->weights.w_out;
+    if (ffl_operation_has_experts(shape->operation)) {
+        layer.w_gate = stage->gates.w_gate;
+        layer.b_gate = stage->gates.b_gate;
+        layer.b_out = stage->gates.b_out;
+    }
     return layer;
 }
 
@@ -220,10 +246,13 @@ static bool same_bounds(const ffl_contract *a, const ffl_contract *b)
            !(a->activation_error > b->activation_error);
 }
 
-/* First, last and seeded rows in between, ascending: one out of each of equal parts. */
+/* First, last and seeded rows in between, ascending: one out of each of equal parts. Of experts all gates are
+ * evaluated, and those neurons that are asked. */
 static size_t choose_dense_rows(const ffl_layer *layer, uint64_t seed, size_t count, size_t rows[DENSE_ROWS])
 {
-    const double products = (double)layer->neurons * (double)(layer->width_in + layer->width_out);
+    const size_t neurons =
+        layer->gates ? layer->gates / 2 + layer->chosen * layer->expert_width : layer->neurons;
+    const double products = (double)neurons * (double)(layer->width_in + layer->width_out);
     size_t most = products > 0 ? (size_t)(1.5e9 / products) : DENSE_ROWS;
     most = most > DENSE_ROWS ? DENSE_ROWS : most < 2 ? 2 : most;
     if (count <= most) {
@@ -242,12 +271,19 @@ static size_t choose_dense_rows(const ffl_layer *layer, uint64_t seed, size_t co
     return most;
 }
 
+/* Widths and activation are the stage's. */
+static bool same_neurons(const ffl_layer *a, const ffl_layer *b)
+{
+    return a->operation == b->operation && a->neurons == b->neurons && a->expert_width == b->expert_width &&
+           a->chosen == b->chosen;
+}
+
 ffl_status ffl_stage_judge_of(ffl_stage *stage, const ffl_layer *layer, const ffl_contract *contract,
                               size_t first, size_t count, const ffl_judge **out)
 {
     for (const ffl_stage_judge *j = stage->judges; j; j = j->next) {
-        if (j->first == first && j->count == count && j->layer.operation == layer->operation &&
-            j->layer.neurons == layer->neurons && same_bounds(&j->contract, contract)) {
+        if (j->first == first && j->count == count && same_neurons(&j->layer, layer) &&
+            same_bounds(&j->contract, contract)) {
             *out = j->judge;
             return FFL_OK;
         }
@@ -257,7 +293,7 @@ ffl_status ffl_stage_judge_of(ffl_stage *stage, const ffl_layer *layer, const ff
         return ffl_fail(FFL_NO_MEMORY, "no memory for a judge");
     *made = (ffl_stage_judge){.layer = *layer, .contract = *contract, .first = first, .count = count};
     size_t rows[DENSE_ROWS], row_count = 0;
-    if (layer->operation == FFL_FF)
+    if (layer->operation != FFL_FFF)
         row_count = choose_dense_rows(layer, stage->made.seed, count, rows);
     const float *x = stage->x + first * layer->width_in;
     const ffl_status status = ffl_judge_new(&made->layer, contract, FFL_DATA_GENERAL, x, layer->width_in,
@@ -289,6 +325,7 @@ void ffl_stage_free(ffl_stage *stage)
 {
     forget_inputs(stage);
     ffl_weights_free(&stage->weights);
+    ffl_weights_free(&stage->gates);
     ffl_free(stage->y);
     ffl_free(stage->y_warm);
     ffl_free(stage->scratch);

@@ -20,6 +20,7 @@ typedef struct ffl_stage {
     ffl_group made; /* the group that the fields below were made for; its rows are not kept */
     size_t neurons; /* of the weights: the most that any row needs */
     ffl_weights weights;
+    ffl_weights gates; /* w_gate, b_gate and b_out of leaf trees and mixtures; none without such rows */
     float *x;
     size_t x_rows;
     float *y, *y_warm; /* outputs of timed calls, a ring; of warm-up calls */

@@ -59,6 +59,20 @@ static void fill_routing(ffl_record *record, const ffl_routing_report *r)
     record->forced_margin = r->constructed ? r->margin : NAN;
 }
 
+/* Inputs are made to follow the tree's paths; which experts they ask is measured, on some of them. */
+static ffl_status fill_routing_of(ffl_timed *row)
+{
+    enum { SAMPLE = 1024 };
+    const ffl_stage *stage = row->stage;
+    ffl_routing_report report = stage->routing;
+    if (row->layer.experts) {
+        const size_t tokens = stage->x_rows < SAMPLE ? stage->x_rows : SAMPLE;
+        FFL_TRY(ffl_routing_measure(&row->layer, stage->x, row->layer.width_in, tokens, &report));
+    }
+    fill_routing(&row->record, &report);
+    return FFL_OK;
+}
+
 /* Scratch of host variants is the stage's. */
 static ffl_status open_instance(ffl_timed *row)
 {
@@ -75,7 +89,7 @@ ffl_status ffl_timed_open(ffl_timed *row, const ffl_group *group, const ffl_grou
     ffl_group_record(group, what, &row->record);
     row->layer = ffl_stage_layer(stage, &what->shape);
     row->record.clock_ns = stage->clock_ns;
-    fill_routing(&row->record, &stage->routing);
+    FFL_TRY(fill_routing_of(row));
     const ffl_variant *v = what->variant;
     const char *why = "";
     if (!ffl_variant_supports(v, &what->shape, group->batch, group->threads, &why)) {
@@ -209,16 +223,31 @@ static double bytes_of_weight(ffl_type type)
     return type == FFL_INT8 ? 1 : type == FFL_BF16 || type == FFL_F16 ? 2 : sizeof(float);
 }
 
+/* Leaf trees and mixtures: measured on the tokens of one call. */
+static ffl_status unique_expert_bytes(const ffl_timed *row, double *bytes)
+{
+    ffl_routing_report report;
+    FFL_TRY(ffl_routing_measure(&row->layer, row->stage->x, row->layer.width_in, row->tokens, &report));
+    *bytes = report.unique_weight_bytes;
+    return FFL_OK;
+}
+
 /* Executed, and of the dense layer that it stands for. */
 static ffl_status fill_work(ffl_timed *row)
 {
     const ffl_layer *l = &row->layer;
     const double tokens = (double)row->tokens, widths = (double)(l->width_in + l->width_out);
-    const double neurons = l->operation == FFL_FFF ? (double)(l->trees * l->levels) : (double)l->neurons;
+    const double neurons = l->operation == FFL_FFF ? (double)(l->trees * l->levels)
+                           : l->experts            ? (double)(l->chosen * l->expert_width)
+                                                   : (double)l->neurons;
+    /* A leaf tree asks the gates on its path, a mixture all. */
+    const double gates = (double)(l->operation == FFL_FFF_LEAF ? l->levels : l->gates);
     double weights = (double)ffl_layer_bytes(l);
     if (l->operation == FFL_FFF)
         FFL_TRY(ffl_stage_unique_bytes(row->stage, row->tokens, &weights));
-    row->record.flops = 2 * tokens * neurons * widths;
+    else if (l->experts)
+        FFL_TRY(unique_expert_bytes(row, &weights));
+    row->record.flops = 2 * tokens * (neurons * widths + gates * (double)l->width_in);
     row->record.dense_flops = 2 * tokens * (double)l->neurons * widths;
     weights *= bytes_of_weight(row->what->variant->contract.weights) / sizeof(float);
     row->record.bytes =

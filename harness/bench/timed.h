@@ -55,7 +55,8 @@ ffl_status ffl_timed_open(ffl_timed *row, const ffl_group *group, const ffl_grou
 /* Runs a few tokens, judges them, estimates a call, and plans the calls. Scratch must be there. */
 ffl_status ffl_timed_try(ffl_timed *row);
 
-/* So many calls in so many repetitions instead of what ffl_timed_try planned; none has run yet, or all have. */
+/* So many calls in so many repetitions instead of what ffl_timed_try planned; none has run yet, or all have.
+ */
 ffl_status ffl_timed_plan_calls(ffl_timed *row, size_t repetitions, size_t calls);
 
 /* The case for Google Benchmark; `row` and `name` must outlive it. */

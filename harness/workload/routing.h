@@ -59,7 +59,8 @@ ffl_status ffl_routing_parse(const char *text, ffl_routing *out);
 ffl_status ffl_routing_inputs(const ffl_layer *layer, const ffl_routing *routing, uint64_t seed, float *x,
                               size_t ldx, size_t tokens, ffl_routing_report *report);
 
-/* Only measures (double walk over all tokens). */
+/* Only measures (double walk over all tokens). Leaf trees and mixtures: of experts, as if each were a leaf,
+ * every choice counted; `constructed` is false. */
 ffl_status ffl_routing_measure(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens,
                                ffl_routing_report *report);
 

@@ -126,11 +126,93 @@ ffl_status ffl_routing_measure_trees(const ffl_layer *layer, const float *x, siz
     return status;
 }
 
+/* ---- Leaf trees and mixtures ---- */
+
+static double gate(const ffl_layer *l, const float *x, size_t row)
+{
+    return ffl_reference_dot(x, l->w_gate + row * l->width_in, l->width_in) + (double)l->b_gate[row];
+}
+
+/* Gates are in heap order: only those on the path are evaluated. */
+static void walk_gates(const ffl_layer *l, const float *x, double *gates)
+{
+    size_t node = 0;
+    for (size_t level = 0; level < l->levels; level++) {
+        gates[node] = gate(l, x, node);
+        node = 2 * node + 1 + (gates[node] > 0);
+    }
+}
+
+typedef struct asking {
+    const ffl_layer *layer;
+    const float *x;
+    size_t ldx;
+    atomic_uint *hits; /* [experts] */
+    atomic_bool failed;
+} asking;
+
+static void ask_rows(void *user, size_t begin, size_t end)
+{
+    asking *a = user;
+    const ffl_layer *l = a->layer;
+    double *gates = ffl_alloc_array(l->gates + l->chosen, sizeof *gates);
+    int32_t *chosen = ffl_alloc_array(l->chosen, sizeof *chosen);
+    for (size_t t = begin; t < end && gates && chosen; t++) {
+        const float *x = a->x + t * a->ldx;
+        if (l->operation == FFL_FFF_LEAF)
+            walk_gates(l, x, gates);
+        for (size_t i = 0; l->operation == FFL_MOE && i < l->gates; i++)
+            gates[i] = gate(l, x, i);
+        ffl_reference_choose(l, gates, chosen, gates + l->gates);
+        for (size_t k = 0; k < l->chosen; k++)
+            atomic_fetch_add_explicit(&a->hits[chosen[k]], 1, memory_order_relaxed);
+    }
+    if (!gates || !chosen)
+        a->failed = true;
+    ffl_free(gates);
+    ffl_free(chosen);
+}
+
+/* A leaf tree's gates are those on the way to a leaf that was asked; a mixture's are all of them. */
+static void summarise_experts(const asking *a, size_t tokens, ffl_routing_report *out)
+{
+    const ffl_layer *l = a->layer;
+    const ffl_tree_routing one = summarise_tree(a->hits, l->experts, tokens * l->chosen);
+    size_t gates = l->gates;
+    if (l->operation == FFL_FFF_LEAF)
+        gates =
+            visited_nodes(a->hits, l->experts) - one.leaves; /* the last level are the leaves themselves */
+    out->leaves_mean = out->leaves_max = (double)one.leaves;
+    out->entropy_mean = out->entropy_max = one.entropy;
+    out->top1_mean = out->top1_max = one.top1;
+    const double expert =
+        (double)(l->expert_width * (l->width_in + 1 + l->width_out) + (l->b_out ? l->width_out : 0));
+    out->unique_weight_bytes =
+        ((double)one.leaves * expert + (double)gates * (double)(l->width_in + 1)) * sizeof(float);
+}
+
+static ffl_status measure_experts(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens,
+                                  ffl_routing_report *report)
+{
+    asking a = {.layer = layer, .x = x, .ldx = ldx};
+    *report = (ffl_routing_report){.margin = 1};
+    a.hits = ffl_alloc_array(layer->experts, sizeof *a.hits);
+    if (a.hits)
+        ffl_parallel_rows(tokens, ask_rows, &a);
+    const bool done = a.hits && !a.failed;
+    if (done)
+        summarise_experts(&a, tokens, report);
+    ffl_free(a.hits);
+    return done ? FFL_OK : ffl_fail(FFL_NO_MEMORY, "no memory to count experts");
+}
+
 ffl_status ffl_routing_measure(const ffl_layer *layer, const float *x, size_t ldx, size_t tokens,
                                ffl_routing_report *report)
 {
     if (layer->operation == FFL_FFF)
         return ffl_routing_measure_trees(layer, x, ldx, tokens, report, NULL, NULL);
+    if (ffl_operation_has_experts(layer->operation))
+        return measure_experts(layer, x, ldx, tokens, report);
     *report = (ffl_routing_report){.margin = 1, .constructed = true};
     report->unique_weight_bytes = (double)ffl_layer_bytes(layer);
     return FFL_OK;
