@@ -31,8 +31,9 @@ static ffl_status check_name(const char *name)
     if (!ffl_registry_name_valid(name, &operation) || strlen(name) > NAME_MAX_LENGTH)
         return ffl_fail(
             FFL_BAD_INPUT,
-            "new %s: a name is ff_… (dense) or fff_… (conditional), then lowercase letters, digits and _, "
-            "at most %d characters: fff_mine, ff_tiled_avx2",
+            "new %s: a name is ff_… (dense), fff_… (conditional), fff_leaf_… (trees with dense leaves) or "
+            "moe_… (mixtures of experts), then lowercase letters, digits and _, at most %d characters: "
+            "fff_mine, ff_tiled_avx2",
             name, NAME_MAX_LENGTH);
     const char *last = strrchr(name, '_');
     if (strcmp(last, "_cuda") == 0)
@@ -88,6 +89,13 @@ static ffl_status write_file(const char *path, const ffl_skeleton *skeleton)
     return status;
 }
 
+static const char *kind(const ffl_skeleton *skeleton)
+{
+    static const char *const kinds[FFL_OPERATION_COUNT] = {
+        [FFL_FF] = "FF", [FFL_FFF] = "FFF", [FFL_FFF_LEAF] = "leaf FFF", [FFL_MOE] = "mixture-of-experts"};
+    return kinds[skeleton->operation];
+}
+
 static ffl_status new_in_tree(ffl_skeleton *skeleton)
 {
     char root[PATH_MAX], path[PATH_MAX + 64], list[PATH_MAX + 64], check[128], bench[128];
@@ -106,7 +114,7 @@ static ffl_status new_in_tree(ffl_skeleton *skeleton)
     }
     printf("Wrote %s, a correct %s kernel to start from,\nand its line in %s.\n\nNext:\n"
            "  $EDITOR %s\n  %-40s right?\n  %-40s fast?\n",
-           path, skeleton->operation == FFL_FFF ? "FFF" : "FF", list, path, check, bench);
+           path, kind(skeleton), list, path, check, bench);
     return FFL_OK;
 }
 
@@ -127,8 +135,7 @@ static ffl_status new_plugin(const char *folder, ffl_skeleton *skeleton)
            "  $EDITOR %s.c\n"
            "  cc -O3 -march=native -shared -fPIC $(pkg-config --cflags fflab) %s.c -o %s.so\n"
            "  %-60s right?\n  %-60s fast?\n",
-           path, skeleton->operation == FFL_FFF ? "FFF" : "FF", folder, skeleton->name, skeleton->name,
-           skeleton->name, check, bench);
+           path, kind(skeleton), folder, skeleton->name, skeleton->name, skeleton->name, check, bench);
     if (is_source_tree(FFL_SOURCE_ROOT))
         printf("\nWithout `meson install`, -I %s takes the place of pkg-config.\n", FFL_SOURCE_ROOT);
     return FFL_OK;
@@ -156,8 +163,9 @@ const ffl_command ffl_command_new = {
         "in\n"
         "variants/meson.build; list, check, bench and the tests then find it by themselves. The name says "
         "what\n"
-        "it is: ff_… dense, fff_… conditional; a last word such as _avx2 or _avx512 compiles the file for\n"
-        "that instruction set.\n\n"
+        "it is: ff_… dense, fff_… conditional, fff_leaf_… a tree with dense leaves, moe_… a mixture of "
+        "experts;\n"
+        "a last word such as _avx2 or _avx512 compiles the file for that instruction set.\n\n"
         "With --out DIR it writes DIR/NAME.c outside the source tree instead, to be built against the "
         "installed\n"
         "headers and loaded with --plugin.\n\n"

@@ -6,6 +6,11 @@
 static const char *const isa_enumerators[FFL_ISA_COUNT] = {"FFL_ISA_BASE", "FFL_ISA_AVX2", "FFL_ISA_AVX512",
                                                            "FFL_ISA_AVX512_VNNI", "FFL_ISA_AVX512_BF16"};
 
+static const char *const texts[FFL_OPERATION_COUNT] = {[FFL_FF] = FFL_SKELETON_FF,
+                                                       [FFL_FFF] = FFL_SKELETON_FFF,
+                                                       [FFL_FFF_LEAF] = FFL_SKELETON_FFF_LEAF,
+                                                       [FFL_MOE] = FFL_SKELETON_MOE};
+
 /* What the placeholder at `text` ("@NAME@…") stands for, and its length; NULL when it is none. */
 static const char *find_value(const ffl_skeleton *s, const char *text, size_t *length)
 {
@@ -40,7 +45,7 @@ static void write_text(const ffl_skeleton *s, const char *text, FILE *file)
 
 ffl_status ffl_skeleton_write(const ffl_skeleton *skeleton, FILE *file)
 {
-    write_text(skeleton, skeleton->operation == FFL_FFF ? FFL_SKELETON_FFF : FFL_SKELETON_FF, file);
+    write_text(skeleton, texts[skeleton->operation], file);
     if (skeleton->plugin)
         write_text(skeleton, FFL_SKELETON_PLUGIN, file);
     if (fflush(file) != 0 || ferror(file))

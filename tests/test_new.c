@@ -68,9 +68,19 @@ Test(new, what_it_writes_compiles_and_says_the_next_steps)
     expect("for k in fff_mine ff_mine_avx512; do\n"
            "$CC -std=c17 -Wall -Wextra -Wshadow -Werror -I.. -c $k.c -o $k.o || exit 9; done",
            0, "", "");
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const names[] = {"fff_leaf_mine", "moe_mine"};
+        char script[256];
+        snprintf(script, sizeof script,
+                 "$FFLAB new %s && $CC -std=c17 -Wall -Wextra -Wshadow -Werror -I.. -c %s.c -o %s.o",
+                 names[i], names[i], names[i]);
+        expect(script, 0, i ? "mixture-of-experts kernel" : "leaf FFF kernel", "");
+    }
+    expect("grep -h 'operation =' fff_leaf_mine.c moe_mine.c", 0, "FFL_FFF_LEAF,\n     .operation = FFL_MOE,",
+           "");
     expect("grep -h 'isa =' ff_mine_avx512.c fff_mine.c", 0,
            ".isa = FFL_ISA_AVX512,\n     .isa = FFL_ISA_BASE", "");
-    expect("! cat fff_mine.c ff_mine_avx512.c | grep '@[A-Z]*@'", 0, "", "");
+    expect("! cat fff_mine.c ff_mine_avx512.c fff_leaf_mine.c moe_mine.c | grep '@[A-Z]*@'", 0, "", "");
 }
 
 Test(new, a_refusal_leaves_everything_as_it_was)
