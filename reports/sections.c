@@ -121,6 +121,7 @@ const ffl_section ffl_sections[] = {
     {"batch", "Speed against batch", ffl_section_batch, FFL_FOLD_NOTHING},
     {"depth", "Speed against depth", ffl_section_depth, FFL_FOLD_NOTHING},
     {"trees", "Trees against depth", ffl_section_trees, FFL_FOLD_NOTHING},
+    {"peers", "Peers", ffl_section_peers, FFL_FOLD_NOTHING},
     {"routing", "Routing", routing, FFL_FOLD_LISTS},
     {"roofline", "Roofline", ffl_section_roofline, FFL_FOLD_LISTS},
     {"packing", "Packing", packing, FFL_FOLD_LISTS},

@@ -32,6 +32,9 @@ ffl_status ffl_encoder_charts(const ffl_report *report, FILE *file);
 /* Published GLUE averages beside the measured tokens per second. */
 ffl_status ffl_encoder_quality(const ffl_report *report, FILE *file);
 
+/* Leaf trees, mixtures of experts and programs of others beside dense layers and trees. Nothing without any. */
+ffl_status ffl_section_peers(const ffl_report *report, FILE *file);
+
 /* Arithmetic per second against arithmetic per byte, for the ranked rows of the main layer. */
 ffl_status ffl_section_roofline(const ffl_report *report, FILE *file);
 
