@@ -58,6 +58,14 @@ static double tensor_step(const float *w, size_t count)
     return peak / INT8_MAX_CODE;
 }
 
+/* Neurons summed into an output; of experts those of all that are chosen. */
+static size_t visited_of(const ffl_layer *layer)
+{
+    return layer->operation == FFL_FFF  ? layer->trees * layer->levels
+           : layer->operation == FFL_FF ? layer->neurons
+                                        : layer->chosen * layer->expert_width;
+}
+
 ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *contract, ffl_data data)
 {
     const bool flushes = contract->flushes_denormals;
@@ -84,7 +92,7 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
         .row_steps = contract->weights == FFL_INT8,
         .activation_error = layer->activation == FFL_RELU ? 0 : contract->activation_error,
         .slope = layer->activation == FFL_RELU ? 1 : GELU_SLOPE,
-        .visited = layer->operation == FFL_FFF ? layer->trees * layer->levels : layer->neurons,
+        .visited = visited_of(layer),
         .input_limit = formats[contract->input].limit,
         .weights_limit = formats[contract->weights].limit,
         .logit_limit = formats[contract->logit].limit,
@@ -95,12 +103,23 @@ ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *co
     a.shares = a.input > 0 || a.input_codes > 0 || a.hidden_codes > 0 || a.int8_weights ||
                a.activation_error > APPROXIMATE;
     a.gamma_in = gamma_of((double)layer->width_in + 1, a.roundoff);
-    a.gamma_out = gamma_of((double)a.visited + (layer->b_out != NULL), a.roundoff);
+    /* With several experts a term is also multiplied by its share, and the experts are added. */
+    const size_t biases = layer->b_out ? (layer->chosen ? layer->chosen : 1) : 0;
+    a.gamma_out = gamma_of((double)(a.visited + biases + (layer->chosen > 1 ? 2 : 0)), a.roundoff);
     if (a.int8_weights && contract->weight_scale == FFL_SCALE_TENSOR) {
         a.row_steps = false;
         a.tensor_step_in = tensor_step(layer->w_in, layer->neurons * layer->width_in);
         a.tensor_step_out = tensor_step(layer->w_out, layer->neurons * layer->width_out);
     }
+    return a;
+}
+
+ffl_arithmetic ffl_arithmetic_gates(const ffl_arithmetic *arithmetic, const ffl_layer *gates)
+{
+    ffl_arithmetic a = *arithmetic;
+    a.layer = gates;
+    if (a.tensor_step_in > 0)
+        a.tensor_step_in = tensor_step(gates->w_in, gates->neurons * gates->width_in);
     return a;
 }
 

@@ -30,6 +30,9 @@ typedef struct ffl_arithmetic {
 
 ffl_arithmetic ffl_arithmetic_new(const ffl_layer *layer, const ffl_contract *contract, ffl_data data);
 
+/* The same for the gates of leaf FFF and MoE, read as a dense layer `gates`: int8 scales are their own. */
+ffl_arithmetic ffl_arithmetic_gates(const ffl_arithmetic *arithmetic, const ffl_layer *gates);
+
 /* One input row. Not finite, or too large for the input type: no bound. */
 typedef struct ffl_input {
     const float *x;

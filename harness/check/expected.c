@@ -1,4 +1,5 @@
 #include "harness/check/expected.h"
+#include "harness/check/experts.h"
 #include "harness/check/walk.h"
 #include "kernels/memory.h"
 #include "kernels/reference.h"
@@ -45,6 +46,27 @@ static ffl_status expect_walks(const ffl_arithmetic *a, const float *x, size_t l
         store_bounds(a, &walk.sums, i, out);
     }
     ffl_walk_free(&walk);
+    return status;
+}
+
+static ffl_status expect_experts(const ffl_arithmetic *a, const float *x, size_t ldx, const size_t *rows,
+                                 ffl_expected *out)
+{
+    ffl_experts experts;
+    FFL_TRY(ffl_experts_new(a->layer, a, &experts));
+    ffl_status status = FFL_OK;
+    for (size_t i = 0; i < out->row_count && status == FFL_OK; i++) {
+        ffl_outcome outcome = {.y = out->y + i * out->width,
+                               .statistical = out->statistical + i * out->width,
+                               .worst = out->worst + i * out->width};
+        status = ffl_experts_row(&experts, x + rows[i] * ldx);
+        out->bounded[i] = experts.bounded;
+        if (status != FFL_OK || !experts.bounded)
+            continue;
+        status = ffl_experts_outcome(&experts, experts.chosen, &outcome);
+        out->bounded[i] = !outcome.overflows;
+    }
+    ffl_experts_free(&experts);
     return status;
 }
 
@@ -114,8 +136,9 @@ ffl_status ffl_expected_new(const ffl_arithmetic *arithmetic, const float *x, si
     out->worst = ffl_alloc_array(row_count, width * sizeof *out->worst);
     ffl_status status = FFL_NO_MEMORY;
     if (out->bounded && out->y && out->statistical && out->worst)
-        status = arithmetic->layer->operation == FFL_FFF ? expect_walks(arithmetic, x, ldx, rows, out)
-                                                         : expect_dense(arithmetic, x, ldx, rows, out);
+        status = arithmetic->layer->operation == FFL_FFF  ? expect_walks(arithmetic, x, ldx, rows, out)
+                 : arithmetic->layer->operation == FFL_FF ? expect_dense(arithmetic, x, ldx, rows, out)
+                                                          : expect_experts(arithmetic, x, ldx, rows, out);
     if (status != FFL_OK)
         ffl_expected_free(out);
     return status;

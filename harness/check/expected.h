@@ -13,7 +13,8 @@ typedef struct ffl_expected {
     float *statistical, *worst; /* the same, rounded up; never 0, so that error / bound is a number */
 } ffl_expected;
 
-/* Expects the layer's answer to row rows[i] of x [..][ldx]. FFF by the walk, FF by all neurons. */
+/* Expects the layer's answer to row rows[i] of x [..][ldx]. FFF by the walk, FF by all neurons, leaf FFF and
+ * MoE by the experts chosen. */
 ffl_status ffl_expected_new(const ffl_arithmetic *arithmetic, const float *x, size_t ldx, const size_t *rows,
                             size_t row_count, ffl_expected *out);
 

@@ -1,4 +1,5 @@
 #include "harness/check/checks.h"
+#include "harness/check/choices.h"
 #include "harness/check/expected.h"
 #include "harness/check/match.h"
 #include "kernels/memory.h"
@@ -65,13 +66,14 @@ ffl_status ffl_judge_new(const ffl_layer *layer, const ffl_contract *contract, f
 /* After this many failed rows the verdict is clear: others that miss the reference path are not searched. */
 enum { FAILURES_SEARCHED = 16 };
 
-/* One pass over the rows. The walk is made when the first row misses the reference path. */
+/* One pass over the rows. The walk, or the experts, are made when the first row misses the reference. */
 typedef struct pass {
     const ffl_judge *judge;
     const float *got;
     size_t ldy;
     const int32_t *trace;
     ffl_walk walk;
+    ffl_experts experts;
     bool has_walk;
     ffl_judgement *out;
 } pass;
@@ -128,25 +130,30 @@ static void find_owner(const pass *p, size_t index, char *out, size_t size)
     }
 }
 
-/* Walks the row again, with everything the search needs. */
+/* Walks the row again, or weighs its gates, with everything the search needs. */
 static ffl_status walk_row(pass *p, size_t index)
 {
     const ffl_judge *judge = p->judge;
+    const float *x = judge->x + judge->rows[index] * judge->ldx;
+    const bool experts = ffl_operation_has_experts(judge->layer->operation);
     if (!p->has_walk)
-        FFL_TRY(ffl_walk_new(judge->layer, &judge->arithmetic, &p->walk));
+        FFL_TRY(experts ? ffl_experts_new(judge->layer, &judge->arithmetic, &p->experts)
+                        : ffl_walk_new(judge->layer, &judge->arithmetic, &p->walk));
     p->has_walk = true;
-    return ffl_walk_row(&p->walk, judge->x + judge->rows[index] * judge->ldx);
+    return experts ? ffl_experts_row(&p->experts, x) : ffl_walk_row(&p->walk, x);
 }
 
 static ffl_status fail_row(pass *p, size_t index)
 {
     char detail[256] = "";
     const ffl_layer *l = p->judge->layer;
+    const float *got = p->got + p->judge->rows[index] * p->ldy;
     if (p->out->verdict < FFL_FAILED) {
         find_owner(p, index, detail, sizeof detail);
-        if (!detail[0] && l->operation == FFL_FFF) {
+        if (!detail[0] && l->operation != FFL_FF) {
             FFL_TRY(walk_row(p, index));
-            FFL_TRY(ffl_match_hint(&p->walk, p->got + p->judge->rows[index] * p->ldy, detail, sizeof detail));
+            FFL_TRY(l->operation == FFL_FFF ? ffl_match_hint(&p->walk, got, detail, sizeof detail)
+                                            : ffl_choices_hint(&p->experts, got, detail, sizeof detail));
         }
     }
     p->out->failed_rows++;
@@ -161,11 +168,13 @@ static ffl_status search_row(pass *p, size_t index, ffl_errors *errors)
     const ffl_layer *l = judge->layer;
     ffl_judgement *out = p->out;
     ffl_match match = {.verdict = errors->worst <= 1 ? FFL_SUSPECT : FFL_FAILED};
-    if (l->operation == FFL_FFF && out->failed_rows < FAILURES_SEARCHED &&
+    if (l->operation != FFL_FF && out->failed_rows < FAILURES_SEARCHED &&
         ffl_check_on(FFL_CHECK_OTHER_PATHS)) {
         const int32_t *trace = p->trace ? p->trace + judge->rows[index] * l->trees * l->levels : NULL;
+        const float *got = p->got + judge->rows[index] * p->ldy;
         FFL_TRY(walk_row(p, index));
-        FFL_TRY(ffl_match_row(&p->walk, p->got + judge->rows[index] * p->ldy, *errors, trace, &match));
+        FFL_TRY(l->operation == FFL_FFF ? ffl_match_row(&p->walk, got, *errors, trace, &match)
+                                        : ffl_choices_match(&p->experts, got, *errors, &match));
         *errors = match.errors;
     }
     if (match.unbounded) {
@@ -199,6 +208,13 @@ static ffl_status search_row(pass *p, size_t index, ffl_errors *errors)
     return FFL_OK;
 }
 
+static bool is_exact(const ffl_layer *layer, const float *got, const double *y)
+{
+    return ffl_operation_has_experts(layer->operation)
+               ? ffl_experts_exact(layer, got, y)
+               : ffl_compare_exact(got, y, layer->width_out) == layer->width_out;
+}
+
 static ffl_status judge_row(pass *p, size_t index)
 {
     const ffl_expected *e = &p->judge->expected;
@@ -206,7 +222,7 @@ static ffl_status judge_row(pass *p, size_t index)
     const size_t at = index * e->width;
     p->out->rows++;
     if (p->judge->arithmetic.data == FFL_DATA_EXACT)
-        return ffl_compare_exact(got, e->y + at, e->width) == e->width ? FFL_OK : fail_row(p, index);
+        return is_exact(p->judge->layer, got, e->y + at) ? FFL_OK : fail_row(p, index);
     ffl_errors errors = ffl_compare(got, e->y + at, e->statistical + at, e->worst + at, e->width);
     if (!(errors.statistical <= 1))
         FFL_TRY(search_row(p, index, &errors));
@@ -228,6 +244,7 @@ ffl_status ffl_judge_rows(const ffl_judge *judge, const float *got, size_t ldy, 
             out->unbounded_rows++;
     }
     ffl_walk_free(&p.walk);
+    ffl_experts_free(&p.experts);
     FFL_TRY(status);
     if (out->rows == 0) {
         out->weak = true;

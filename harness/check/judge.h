@@ -45,7 +45,8 @@ typedef struct ffl_judge ffl_judge;
 
 /*
  * Reference and bounds for the rows `rows[0 … row_count)` of x [tokens][ldx]; rows = NULL judges all.
- * FFF uses the double walk plus admissible alternatives; FF every neuron. A row with a non-finite input or
+ * FFF uses the double walk plus admissible alternatives, leaf FFF and MoE the experts their gates choose plus
+ * admissible others; FF every neuron. A row with a non-finite input or
  * whose f32 sums may overflow has no bound: its output is not judged. Layer and x must outlive the judge.
  */
 ffl_status ffl_judge_new(const ffl_layer *layer, const ffl_contract *contract, ffl_data data, const float *x,

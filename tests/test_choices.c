@@ -1,0 +1,256 @@
+/* The judge on leaf FFF and mixtures: plain float kernels, honest and wrong in one way each. */
+#include "harness/check/choices.h"
+#include "kernels/gelu.h"
+#include "kernels/memory.h"
+#include "kernels/reference.h"
+#include "tests/scene.h"
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+typedef enum mistake {
+    RIGHT,
+    TIE,          /* leaf: right when z is 0; mixture: the higher index */
+    ALL_TURNS,    /* leaf: every turn */
+    NEIGHBOUR,    /* the expert after the right one */
+    BIAS_OF_NEXT, /* its output bias alone */
+    REVERSED,     /* mixture: shares */
+    UNWEIGHTED,   /* mixture: shares of 1 */
+    OF_ALL,       /* mixture: softmax over all experts */
+    BIAS_WHOLE,   /* mixture: biases are not weighted */
+    SECOND_BEST,  /* mixture: chooses from the second on */
+    WRONG_NUMBER  /* NaN */
+} mistake;
+
+static float dot(const float *x, const float *w, size_t n)
+{
+    float sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i] * w[i];
+    return sum;
+}
+
+static void add_expert(const ffl_layer *l, size_t e, const float *x, float share, mistake m, float *y)
+{
+    const ffl_layer own = ffl_layer_expert(l, e), next = ffl_layer_expert(l, (e + 1) % l->experts);
+    const float *bias = m == BIAS_OF_NEXT ? next.b_out : own.b_out;
+    for (size_t k = 0; k < own.neurons; k++) {
+        const float z = dot(x, own.w_in + k * own.width_in, own.width_in) + own.b_in[k];
+        const float g = share * (own.activation == FFL_RELU ? fmaxf(z, 0) : ffl_gelu(z));
+        for (size_t j = 0; j < own.width_out; j++)
+            y[j] += g * own.w_out[k * own.width_out + j];
+    }
+    for (size_t j = 0; bias && j < own.width_out; j++)
+        y[j] += (m == BIAS_WHOLE ? 1 : share) * bias[j];
+}
+
+static void leaf_row(const ffl_layer *l, const float *x, mistake m, float *y)
+{
+    size_t node = 0;
+    for (size_t level = 0; level < l->levels; level++) {
+        const float z = dot(x, l->w_gate + node * l->width_in, l->width_in) + l->b_gate[node];
+        const bool right = m == TIE ? z >= 0 : z > 0;
+        node = 2 * node + 1 + (right != (m == ALL_TURNS));
+    }
+    add_expert(l, (node - l->gates + (m == NEIGHBOUR)) % l->experts, x, 1, m, y);
+}
+
+static void mixture_row(const ffl_layer *l, const float *x, mistake m, float *y)
+{
+    float z[64], share[64], sum = 0, all = 0;
+    size_t set[64];
+    bool taken[64] = {0};
+    for (size_t e = 0; e < l->experts; e++)
+        z[e] = dot(x, l->w_gate + e * l->width_in, l->width_in) + l->b_gate[e];
+    for (size_t k = 0; k < l->chosen + (m == SECOND_BEST); k++) {
+        size_t best = l->experts;
+        for (size_t e = 0; e < l->experts; e++)
+            if (!taken[e] && (best == l->experts || (m == TIE ? z[e] >= z[best] : z[e] > z[best])))
+                best = e;
+        taken[best] = true;
+        set[m == SECOND_BEST && k > 0 ? k - 1 : k] = best;
+    }
+    for (size_t e = 0; e < l->experts; e++)
+        all += expf(z[e] - z[set[0]]);
+    for (size_t k = 0; k < l->chosen; k++)
+        sum += share[k] = expf(z[set[k]] - z[set[0]]);
+    for (size_t k = 0; k < l->chosen; k++) {
+        const float p = share[m == REVERSED ? l->chosen - 1 - k : k] / (m == OF_ALL ? all : sum);
+        add_expert(l, (set[k] + (m == NEIGHBOUR)) % l->experts, x, m == UNWEIGHTED ? 1 : p, m, y);
+    }
+}
+
+static ffl_judgement judged(scene *s, mistake m, ffl_data data)
+{
+    static const ffl_contract f32 = FFL_CONTRACT_F32;
+    const ffl_layer *l = &s->weights.layer;
+    memset(s->y, 0, s->tokens * l->width_out * sizeof *s->y);
+    for (size_t t = 0; t < s->tokens; t++)
+        (l->operation == FFL_MOE ? mixture_row : leaf_row)(l, s->x + t * l->width_in, m,
+                                                           s->y + t * l->width_out);
+    if (m == WRONG_NUMBER)
+        s->y[3] = NAN;
+    return judge_scene(s, &f32, data, NULL);
+}
+
+static ffl_layer leaf_of(size_t depth, size_t width)
+{
+    ffl_layer shape;
+    cr_assert_eq(ffl_layer_leaf(40, 9, depth, width, &shape), FFL_OK);
+    return shape;
+}
+
+static ffl_layer mixture_of(size_t experts, size_t width, size_t chosen)
+{
+    ffl_layer shape;
+    cr_assert_eq(ffl_layer_moe(40, 9, experts, width, chosen, &shape), FFL_OK);
+    return shape;
+}
+
+Test(choices, honest_rows_pass_whatever_the_shape)
+{
+    const ffl_layer shapes[] = {leaf_of(0, 5),       leaf_of(1, 1),        leaf_of(6, 3),
+                                mixture_of(1, 4, 1), mixture_of(7, 3, 1),  mixture_of(7, 3, 2),
+                                mixture_of(5, 2, 5), mixture_of(64, 1, 8), mixture_of(2, 11, 2)};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int bias = 0; bias < 2; bias++) {
+            scene s = new_scene(shapes[i], bias, 33);
+            const ffl_judgement j = judged(&s, RIGHT, FFL_DATA_GENERAL);
+            cr_expect(j.verdict == FFL_PASSED && !j.weak && j.rows == 33, "shape %zu: %s", i, j.reason);
+            cr_expect(j.error_statistical > 0 && j.error_statistical < 0.5, "shape %zu: %g", i,
+                      j.error_statistical);
+            cr_expect_eq(judged(&s, WRONG_NUMBER, FFL_DATA_GENERAL).verdict, FFL_FAILED);
+            free_scene(&s);
+        }
+}
+
+typedef struct wrong {
+    mistake mistake;
+    const char *hint;
+} wrong;
+
+static void expect_caught(ffl_layer shape, const wrong *list, size_t count)
+{
+    scene s = new_scene(shape, true, 17);
+    for (size_t i = 0; i < count; i++) {
+        const ffl_judgement j = judged(&s, list[i].mistake, FFL_DATA_GENERAL);
+        cr_expect_eq(j.verdict, FFL_FAILED, "mistake %d", (int)list[i].mistake);
+        cr_expect(strstr(j.reason, list[i].hint), "mistake %d: %s", (int)list[i].mistake, j.reason);
+    }
+    free_scene(&s);
+}
+
+Test(choices, each_mistake_fails_and_is_named)
+{
+    static const wrong leaf[] = {
+        {ALL_TURNS, "alone gives, not leaf"}, {NEIGHBOUR, "alone gives, not leaf"}, {BIAS_OF_NEXT, "row"}};
+    static const wrong one[] = {{NEIGHBOUR, "alone gives, not expert"},
+                                {SECOND_BEST, "alone gives, not expert"},
+                                {OF_ALL, "with shares of all experts' sum"}};
+    static const wrong two[] = {{SECOND_BEST, "give, not experts"},
+                                {REVERSED, "with their shares in reverse"},
+                                {UNWEIGHTED, "each with a share of 1"},
+                                {OF_ALL, "with shares of all experts' sum"},
+                                {BIAS_WHOLE, "row"}};
+    expect_caught(leaf_of(5, 3), leaf, sizeof leaf / sizeof *leaf);
+    expect_caught(mixture_of(9, 3, 1), one, sizeof one / sizeof *one);
+    expect_caught(mixture_of(9, 3, 2), two, sizeof two / sizeof *two);
+}
+
+/* Makes the gate's logit of this token `wanted`. */
+static void plant(scene *s, size_t gate, size_t token, double wanted)
+{
+    const size_t n = s->weights.layer.width_in;
+    s->weights.b_gate[gate] =
+        (float)(wanted - ffl_reference_dot(s->x + token * n, s->weights.w_gate + gate * n, n));
+}
+
+Test(choices, a_gate_next_to_zero_opens_both_subtrees)
+{
+    scene s = new_scene(leaf_of(4, 3), true, 1);
+    plant(&s, 0, 0, 0x1p-26);
+    cr_expect_eq(judged(&s, RIGHT, FFL_DATA_GENERAL).verdict, FFL_PASSED);
+    /* The other subtree's output, of an honest walk that turned at the root: negate the gate. */
+    for (size_t i = 0; i < 40; i++)
+        s.weights.w_gate[i] = -s.weights.w_gate[i];
+    s.weights.b_gate[0] = -s.weights.b_gate[0];
+    judged(&s, RIGHT, FFL_DATA_GENERAL);
+    for (size_t i = 0; i < 40; i++)
+        s.weights.w_gate[i] = -s.weights.w_gate[i];
+    s.weights.b_gate[0] = -s.weights.b_gate[0];
+    static const ffl_contract f32 = FFL_CONTRACT_F32;
+    ffl_judgement j = judge_scene(&s, &f32, FFL_DATA_GENERAL, NULL);
+    cr_expect(j.verdict == FFL_PASSED && j.flips == 1 && j.flip_margin < 1, "%s", j.reason);
+    cr_expect_eq(judge_scene(&s, &f32, FFL_DATA_EXACT_LOGITS, NULL).verdict, FFL_FAILED);
+    plant(&s, 0, 0, 1e-4);
+    j = judge_scene(&s, &f32, FFL_DATA_GENERAL, NULL);
+    cr_expect_eq(j.verdict, FFL_FAILED);
+    free_scene(&s);
+}
+
+Test(choices, equal_gates_open_the_sets_of_either)
+{
+    static const ffl_contract f32 = FFL_CONTRACT_F32;
+    for (size_t chosen = 1; chosen < 4; chosen++) {
+        scene s = new_scene(mixture_of(6, 3, chosen), true, 1);
+        for (size_t e = 0; e < 6; e++) /* 4 and 5 compete for the last place */
+            plant(&s, e, 0, e < chosen - 1 ? 1 + (double)e / 8 : e > 3 ? 0.5 + 0x1p-25 * (double)e : -1);
+        cr_expect_eq(judged(&s, RIGHT, FFL_DATA_GENERAL).verdict, FFL_PASSED);
+        const float kept = s.weights.b_gate[5];
+        s.weights.b_gate[5] -= 0.25f;
+        judged(&s, RIGHT, FFL_DATA_GENERAL); /* takes 4 now */
+        s.weights.b_gate[5] = kept;
+        ffl_judgement j = judge_scene(&s, &f32, FFL_DATA_GENERAL, NULL);
+        cr_expect(j.verdict == FFL_PASSED && j.flips == 1 && j.flip_margin < 1, "%zu: %s", chosen, j.reason);
+        cr_expect_eq(judge_scene(&s, &f32, FFL_DATA_EXACT_LOGITS, NULL).verdict, FFL_FAILED);
+        s.weights.b_gate[5] += 1e-4f;
+        cr_expect_eq(judge_scene(&s, &f32, FFL_DATA_GENERAL, NULL).verdict, FFL_FAILED);
+        free_scene(&s);
+    }
+}
+
+Test(choices, exact_ties_go_left_and_to_the_lower_index)
+{
+    ffl_layer shapes[] = {leaf_of(3, 2), mixture_of(8, 2, 1), mixture_of(8, 2, 2)};
+    for (size_t i = 0; i < 3; i++) {
+        scene s = new_scene(shapes[i], true, 3);
+        memset(s.weights.w_gate, 0, s.weights.layer.gates * 40 * sizeof(float));
+        memset(s.weights.b_gate, 0, s.weights.layer.gates * sizeof(float));
+        cr_expect_eq(judged(&s, RIGHT, FFL_DATA_GENERAL).verdict, FFL_PASSED);
+        cr_expect_eq(judged(&s, TIE, FFL_DATA_GENERAL).verdict, FFL_FAILED, "shape %zu", i);
+        free_scene(&s);
+    }
+}
+
+Test(choices, too_many_open_sets_are_weak_but_not_everything_passes)
+{
+    scene s = new_scene(mixture_of(40, 2, 6), true, 1);
+    for (size_t e = 0; e < 40; e++) /* C(40, 6) = 3.8 million sets */
+        s.weights.b_gate[e] = 0.5f + 0x1p-24f * (float)(e % 3);
+    memset(s.weights.w_gate, 0, 40 * 40 * sizeof(float));
+    ffl_judgement j = judged(&s, RIGHT, FFL_DATA_GENERAL);
+    cr_expect(j.verdict == FFL_PASSED && !j.weak, "the reference's own choice needs no search");
+    j = judged(&s, TIE, FFL_DATA_GENERAL);
+    cr_expect(j.verdict == FFL_PASSED && j.weak && strstr(j.reason, "more than 4096 choices"), "%s",
+              j.reason);
+    j = judged(&s, UNWEIGHTED, FFL_DATA_GENERAL);
+    cr_expect_eq(j.verdict, FFL_FAILED, "no mean of experts reaches their sum");
+    free_scene(&s);
+}
+
+/* Gates of any size: shares are bounded by 0 and 1, and nothing becomes NaN. */
+Test(choices, huge_and_denormal_rows_are_judged)
+{
+    scene s = new_scene(mixture_of(6, 3, 3), true, 3);
+    for (size_t i = 0; i < 40; i++) {
+        s.x[i] *= 0x1p60f;
+        s.x[40 + i] *= 0x1p-130f;
+        s.x[80 + i] = i ? s.x[80 + i] : INFINITY;
+    }
+    ffl_judgement j = judged(&s, RIGHT, FFL_DATA_GENERAL);
+    cr_expect(j.verdict == FFL_PASSED && j.rows == 2 && j.unbounded_rows == 1, "%s", j.reason);
+    s.y[0] *= 1.001f;
+    static const ffl_contract f32 = FFL_CONTRACT_F32;
+    cr_expect_eq(judge_scene(&s, &f32, FFL_DATA_GENERAL, NULL).verdict, FFL_FAILED);
+    free_scene(&s);
+}
