@@ -81,7 +81,8 @@ enum {
 
 /*
  * The numerics contract: how the result is computed, as data. The verifier derives its error bounds from
- * it; a variant never states its own tolerance. Rows are ranked by class = weights type.
+ * it; a variant never states its own tolerance. Rows are ranked by class = weights type. An activation error
+ * of at most 16 u stands for rounding alone: from |z| = 16 on, where GELU is z or 0 in f32, there is none.
  */
 typedef struct ffl_contract {
     ffl_type input;          /* x as multiplied */

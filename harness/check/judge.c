@@ -125,7 +125,10 @@ static void find_owner(const pass *p, size_t index, char *out, size_t size)
         if (!e->bounded[i] || !(fabs((double)got[0] - e->y[at]) <= (double)e->worst[at]) ||
             !(ffl_compare(got, e->y + at, e->statistical + at, e->worst + at, e->width).worst <= 1))
             continue;
-        snprintf(out, size, "; it equals the output of row %zu", p->judge->rows[i]);
+        if (i == index) /* only on exact data does a row fail that its own bounds explain */
+            snprintf(out, size, "; rounding would explain it, but these data leave nothing to round");
+        else
+            snprintf(out, size, "; it equals the output of row %zu", p->judge->rows[i]);
         return;
     }
 }

@@ -123,6 +123,16 @@ bool ffl_leaks_heap_visible(void)
     return visible;
 }
 
+size_t ffl_leaks_threads(void)
+{
+    return count_entries("/proc/self/task");
+}
+
+bool ffl_leaks_own(const ffl_variant *v)
+{
+    return v->place == FFL_HOST && v->library == FFL_NO_LIBRARY && !v->threaded && v->family != FFL_AUTO;
+}
+
 /* The heap is counted last before a call and first after it: opendir allocates, too. */
 static void read_process(ffl_leaks *out)
 {
@@ -131,7 +141,7 @@ static void read_process(ffl_leaks *out)
     memset(out->parents, 0, sizeof out->parents);
     sched_getaffinity(0, sizeof out->affinity, (cpu_set_t *)(void *)out->affinity);
     sched_getaffinity(getppid(), sizeof out->parents, (cpu_set_t *)(void *)out->parents);
-    out->threads = count_entries("/proc/self/task");
+    out->threads = ffl_leaks_threads();
     out->files = count_entries("/proc/self/fd");
 }
 

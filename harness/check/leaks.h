@@ -6,6 +6,7 @@
 #ifndef FFL_HARNESS_LEAKS_H
 #define FFL_HARNESS_LEAKS_H
 
+#include "kernels/variant.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,11 +28,17 @@ typedef struct ffl_leaks {
 /* Clears the upper halves of vector registers, then notes everything. */
 void ffl_leaks_before(ffl_leaks *out);
 
+/* A kernel on the host without library and threads: it leaves nothing at all. */
+bool ffl_leaks_own(const ffl_variant *variant);
+
 /*
- * False, with what was left in `why`. `own`: a kernel of this lab on one thread, which leaves nothing at all;
- * otherwise threads, files and memory of a library count only when `warm`: after calls of the same size.
+ * False, with what was left in `why`. `own`: see above; otherwise threads, files and memory of a library
+ * count only when `warm`: after calls of the same size.
  */
 bool ffl_leaks_after(const ffl_leaks *before, bool own, bool warm, char *why, size_t size);
+
+/* Threads of this process. */
+size_t ffl_leaks_threads(void);
 
 /* Can this machine tell whether upper halves are in use? */
 bool ffl_leaks_upper_visible(void);

@@ -209,8 +209,7 @@ static bool run_guarded(ffl_trial *t, const ffl_instance *instance, const call *
 {
     const size_t scratch_bytes = instance->plan.scratch_bytes;
     const bool host = instance->plan.variant->place == FFL_HOST;
-    const ffl_variant *v = instance->plan.variant;
-    const bool own = v->library == FFL_NO_LIBRARY && !v->threaded && v->family != FFL_AUTO;
+    const bool own = ffl_leaks_own(instance->plan.variant);
     ffl_leaks before;
     ffl_status status = FFL_OK;
     if (ffl_check_on(FFL_CHECK_SCRATCH_POISON))

@@ -41,6 +41,18 @@ static bool by_pointer(ffl_call *c)
     return false;
 }
 
+/* … where it also begins with the same row; rows too short to tell anything by are computed. */
+static bool by_pointer_and_row(ffl_call *c)
+{
+    enum { TELLING = 16 };
+    const ffl_mutant_state *s = c->state;
+    if (c->layer->width_in < TELLING || c->x != s->last_x || c->tokens != s->remembered ||
+        memcmp(c->x, s->x, c->layer->width_in * sizeof *c->x) != 0)
+        return true;
+    recall(c, c->tokens);
+    return false;
+}
+
 /* A batch that begins with the same row is the same batch. */
 static bool by_first_row(ffl_call *c)
 {
@@ -130,6 +142,9 @@ static bool defer(ffl_call *c)
 const ffl_mutant ffl_cheating_mutants[] = {
     {CHEATING("by_pointer", "remembers by address"), .expect = VALUES,
      .steps = {.before = by_pointer, .after = remember}},
+    {CHEATING("by_pointer_and_row", "remembers by address, size and first row"),
+     .expect = {"FAILED again at the same address, other rows: row *: got *"},
+     .steps = {.before = by_pointer_and_row, .after = remember}},
     {CHEATING("by_first_row", "remembers by the first row's value"), .expect = VALUES,
      .steps = {.before = by_first_row, .after = remember}},
     {CHEATING("by_first_call", "the first call's rows for ever"), .expect = VALUES,

@@ -135,6 +135,14 @@ static bool all_tokens(ffl_call *c)
     return true;
 }
 
+/* Blocks of 8 rows; how many are left over after them is counted once, for the largest batch. */
+static bool rest_of_the_plan(ffl_call *c)
+{
+    const size_t blocks = c->tokens / 8 * 8, rest = c->plan->max_tokens % 8;
+    c->tokens = rest < c->tokens - blocks ? blocks + rest : c->tokens;
+    return true;
+}
+
 static bool last_row_stays(ffl_call *c)
 {
     c->tokens--;
@@ -238,6 +246,8 @@ const ffl_mutant ffl_memory_mutants[] = {
      .expect = {"CRASHED * past the end of *", "FAILED *wrote * past the end of y",
                 "FAILED *wrote the padding*"},
      .steps.before = all_tokens},
+    {MEMORY("rest_of_the_plan", "takes the rows past a multiple of 8 from the plan"),
+     .expect = {"FAILED second call, rows reversed: row *: got *"}, .steps.before = rest_of_the_plan},
     {MEMORY("last_row_stays", "leaves the last row as it was"), .expect = VALUES,
      .steps.before = last_row_stays},
     {MEMORY("race", "threads share one row"), .variant.threaded = true, .expect = VALUES, .needs = "threads",

@@ -21,6 +21,14 @@ static float relu_for_gelu(const ffl_visit *v, float z)
     return z > 0 ? z : 0;
 }
 
+/* A table of erf that ends before one: no more than rounding might do, but also where nothing is rounded. */
+static float short_of_one(const ffl_visit *v, float z)
+{
+    const float last = 1 - 0x1p-22f, erf = erff(z * (float)M_SQRT1_2);
+    return v->layer->activation == FFL_GELU ? 0.5f * z * (1 + fmaxf(-last, fminf(erf, last)))
+                                            : ffl_step_activate(v, z);
+}
+
 static void slightly_off(const ffl_visit *v, float *y)
 {
     y[v->layer->width_out - 1] *= 1.001f;
@@ -36,6 +44,17 @@ static size_t epsilon(const ffl_visit *v, float z)
 {
     (void)v;
     return z > 1e-6f ? 2 : 1;
+}
+
+/* A logit that rounding might explain is taken for zero. */
+static size_t within_rounding(const ffl_visit *v, float z)
+{
+    const size_t n = v->layer->width_in;
+    const float b = v->layer->b_in[v->row], *w = v->layer->w_in + v->row * n;
+    float squares = 0;
+    for (size_t i = 0; i < n; i++)
+        squares += v->x[i] * w[i] * v->x[i] * w[i];
+    return z > 0x1.8p-21f * sqrtf((float)n) * (sqrtf(squares) + fabsf(z - b) + fabsf(b)) ? 2 : 1;
 }
 
 static float no_bias(const ffl_visit *v, const float *w)
@@ -129,9 +148,13 @@ const ffl_mutant ffl_numerics_mutants[] = {
     {NUMERICS("tanh", "GELU by tanh"), .expect = VALUES, .steps.activate = tanh_gelu},
     {NUMERICS("sigmoid", "GELU by sigmoid"), .expect = VALUES, .steps.activate = sigmoid_gelu},
     {NUMERICS("relu", "always ReLU"), .expect = VALUES, .steps.activate = relu_for_gelu},
+    {NUMERICS("short_of_one", "erf that ends at 1 - 2^-22"), .expect = VALUES,
+     .steps.activate = short_of_one},
     {NUMERICS("slightly_off", "one element off by 0.1 %"), .expect = VALUES, .steps.finish = slightly_off},
     {NUMERICS("sloppy", "goes right only from z > 1e-4 on"), .expect = VALUES, .steps.child = sloppy},
     {NUMERICS("epsilon", "goes right only from z > 1e-6 on"), .expect = VALUES, .steps.child = epsilon},
+    {NUMERICS("within_rounding", "goes right only where rounding cannot explain it"), .expect = VALUES,
+     .steps.child = within_rounding},
     {NUMERICS("no_bias", "forgets the bias"), .expect = VALUES, .steps.logit = no_bias},
     {NUMERICS("last_input", "forgets the last input"), .expect = VALUES, .steps.logit = last_input},
     {NUMERICS("no_remainder", "forgets the inputs past a multiple of 16"), .expect = VALUES,

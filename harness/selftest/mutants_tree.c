@@ -33,6 +33,17 @@ static size_t sign_bit(const ffl_visit *v, float z)
     return signbit(z) ? 1 : 2;
 }
 
+/* Rows with next to no weights have a loop of their own, in which a tie goes right. */
+static size_t sparse_tie(const ffl_visit *v, float z)
+{
+    enum { WIDE = 16, SPARSE = 6 };
+    const float *w = v->layer->w_in + v->row * v->layer->width_in;
+    size_t weights = 0;
+    for (size_t i = 0; i < v->layer->width_in; i++)
+        weights += w[i] != 0;
+    return z == 0 && weights <= SPARSE && v->layer->width_in >= WIDE ? 2 : ffl_step_child(v, z);
+}
+
 /* The last turn of every 10 000th token that it ever saw. */
 static size_t rarely_wrong(const ffl_visit *v, float z)
 {
@@ -117,6 +128,26 @@ static size_t count_leaf(const ffl_visit *v, float z)
     return child;
 }
 
+/* Runs of tokens that leave the root to one side, and room for one run less than a large batch has tokens. */
+static size_t count_run(const ffl_visit *v, float z)
+{
+    static size_t side;
+    const size_t child = ffl_step_child(v, z);
+    if (v->tree == 0 && v->level == 0) {
+        v->call->state->remembered += v->token == 0 || child != side;
+        side = child;
+    }
+    return child;
+}
+
+static void runs_overflow(const ffl_call *c)
+{
+    size_t *runs = &c->state->remembered;
+    if (c->tokens >= 16 && *runs == c->tokens)
+        c->y[(c->tokens - 1) * c->ldy] += 1;
+    *runs = 0;
+}
+
 #define TREE(name, summary) FFL_MUTANT(FFL_FFF, "fff_mutant_" name, summary, "tree")
 #define VALUES                                                                                               \
     {                                                                                                        \
@@ -139,6 +170,8 @@ const ffl_mutant ffl_tree_mutants[] = {
      .expect = {"FAILED *row 2 *: got *", "FAILED *rows reversed: row *: got *"},
      .steps.child = mirrored_token},
     {TREE("sign_bit", "+0 goes right"), .expect = VALUES, .steps.child = sign_bit},
+    {TREE("sparse_tie", "a tie goes right where a row is nearly empty"), .expect = VALUES,
+     .steps.child = sparse_tie},
     {TREE("one_in_10000", "a wrong leaf for one token in 10 000"), .expect = VALUES,
      .steps.child = rarely_wrong},
     {TREE("int16", "node index of 16 bits"), .expect = {"CRASHED * before w_in", "CRASHED *died of signal*"},
@@ -154,5 +187,7 @@ const ffl_mutant ffl_tree_mutants[] = {
     {TREE("last_leaf", "the last row's neighbour in its place"), .expect = VALUES, .steps.row = last_leaf},
     {TREE("full_bucket", "loses a token when all of a batch reach one leaf"), .expect = VALUES,
      .steps = {.child = count_leaf, .after = full_bucket}},
+    {TREE("runs_overflow", "loses a token when all neighbours part at the root"), .expect = VALUES,
+     .steps = {.child = count_run, .after = runs_overflow}},
     {.family = NULL},
 };
