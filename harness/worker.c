@@ -21,6 +21,7 @@ struct ffl_answer {
     FILE *stream;                     /* in a worker */
     const ffl_job_listener *listener; /* in process */
     size_t index;
+    bool last;
 };
 
 /* ---- Ctrl-C ---- */
@@ -64,6 +65,11 @@ ffl_status ffl_answer_send(ffl_answer *answer, json_t *line)
     return status;
 }
 
+void ffl_answer_last(ffl_answer *answer)
+{
+    answer->last = true;
+}
+
 static const ffl_worker_kind *find_kind(const char *name)
 {
     for (const ffl_worker_kind *kind = ffl_worker_kinds; kind->name; kind++)
@@ -96,17 +102,19 @@ static ffl_status serve(const ffl_options *options, int *exit_code)
         const ffl_status handled = kind->handle(request, &answer);
         json_decref(request);
         status = ffl_answer_send(&answer, handled == FFL_OK
-                                              ? json_pack("{s:b}", "done", 1)
-                                              : json_pack("{s:b, s:i, s:s}", "done", 1, "status", (int)handled,
-                                                          "error", ffl_error()));
+                                              ? json_pack("{s:b, s:b}", "done", 1, "last", answer.last)
+                                              : json_pack("{s:b, s:i, s:s}", "done", 1, "status",
+                                                          (int)handled, "error", ffl_error()));
+        if (answer.last)
+            _exit(FFL_EXIT_GOOD); /* what is left running may not outlive a destructor */
     }
     free(line);
     *exit_code = FFL_EXIT_GOOD;
     return status;
 }
 
-static const ffl_option worker_options[] = {FFL_OPT_PLUGIN, FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
-                                            FFL_OPT_COUNT};
+static const ffl_option worker_options[] = {FFL_OPT_PLUGIN, FFL_OPT_BLAS_LIBRARY,
+                                            FFL_OPT_KEEP_BLAS_ENVIRONMENT, FFL_OPT_COUNT};
 
 const ffl_command ffl_command_worker = {
     .name = "worker",
@@ -123,10 +131,11 @@ const ffl_command ffl_command_worker = {
 
 typedef struct worker {
     ffl_process process;
-    long job;         /* index being worked on, NO_JOB when idle */
-    double deadline;  /* of the next answer */
-    char *text;       /* what came, up to the last newline not yet seen */
-    size_t used, capacity;
+    long job;        /* index being worked on, NO_JOB when idle */
+    bool used, over; /* it has served a job; it will serve no more */
+    double deadline; /* of the next answer */
+    char *text;      /* what came, up to the last newline not yet seen */
+    size_t length, capacity;
 } worker;
 
 static double now_seconds(void)
@@ -139,7 +148,8 @@ static double now_seconds(void)
 static ffl_status spawn_worker(const char *kind, const ffl_options *shared, worker *w)
 {
     w->job = NO_JOB;
-    w->used = 0;
+    w->length = 0;
+    w->used = w->over = false;
     return ffl_process_start("/proc/self/exe", kind, shared, &w->process);
 }
 
@@ -147,15 +157,19 @@ static ffl_status give_job(worker *w, const ffl_job *job, size_t index, bool *se
 {
     FFL_TRY(ffl_process_send(&w->process, job->request, sent));
     w->job = (long)index;
+    w->used = true;
     w->deadline = now_seconds() + job->timeout_s;
     return FFL_OK;
 }
 
-/* Gives the job to this worker, or, when that one died after its last job, to a new one: what killed it must
- * not be blamed on a job that never began. */
-static ffl_status hand_over(const char *kind, const ffl_options *shared, worker *w, const ffl_job *job, size_t index)
+/* Gives the job to this worker, or, when that one is over or died after its last job, to a new one: what
+ * killed it must not be blamed on a job that never began. */
+static ffl_status hand_over(const char *kind, const ffl_options *shared, worker *w, const ffl_job *job,
+                            size_t index)
 {
     char message[128] = "";
+    if (w->process.pid && (w->over || (w->used && job->fresh)))
+        ffl_process_end(&w->process, message, sizeof message);
     for (int attempt = 0; attempt < 2; attempt++) {
         bool sent = false;
         if (w->process.pid == 0)
@@ -179,6 +193,7 @@ static ffl_status take_line(worker *w, const char *line, const ffl_job_listener 
     const size_t index = (size_t)w->job;
     if (json_is_true(json_object_get(answer, "done"))) {
         w->job = NO_JOB;
+        w->over = json_is_true(json_object_get(answer, "last"));
         const json_t *error = json_object_get(answer, "error");
         if (error)
             status = ffl_fail((ffl_status)json_integer_value(json_object_get(answer, "status")), "%s",
@@ -196,30 +211,30 @@ static ffl_status take_line(worker *w, const char *line, const ffl_job_listener 
 static ffl_status take_answers(worker *w, const ffl_job *jobs, const ffl_job_listener *listener, bool *gone)
 {
     *gone = false;
-    if (w->capacity - w->used < 65536) {
+    if (w->capacity - w->length < 65536) {
         char *grown = realloc(w->text, w->capacity + 65536 + w->capacity / 2);
         if (!grown)
             return ffl_fail(FFL_NO_MEMORY, "no memory for a worker's answer");
         w->text = grown;
         w->capacity += 65536 + w->capacity / 2;
     }
-    const ssize_t n = read(w->process.from, w->text + w->used, w->capacity - w->used);
+    const ssize_t n = read(w->process.from, w->text + w->length, w->capacity - w->length);
     if (n < 0 && errno == EINTR)
         return FFL_OK;
     if (n <= 0) {
         *gone = true;
         return FFL_OK;
     }
-    w->used += (size_t)n;
+    w->length += (size_t)n;
     char *start = w->text, *newline;
-    while (w->job != NO_JOB && (newline = memchr(start, '\n', w->used - (size_t)(start - w->text)))) {
+    while (w->job != NO_JOB && (newline = memchr(start, '\n', w->length - (size_t)(start - w->text)))) {
         *newline = '\0';
         w->deadline = now_seconds() + jobs[w->job].timeout_s;
         FFL_TRY(take_line(w, start, listener));
         start = newline + 1;
     }
-    w->used -= (size_t)(start - w->text);
-    memmove(w->text, start, w->used);
+    w->length -= (size_t)(start - w->text);
+    memmove(w->text, start, w->length);
     return FFL_OK;
 }
 
@@ -237,7 +252,8 @@ static ffl_status wait_for_workers(worker *workers, size_t count, const ffl_job 
     double wait = 3600;
     const double now = now_seconds();
     for (size_t i = 0; i < count; i++) {
-        polls[i] = (struct pollfd){.fd = workers[i].job == NO_JOB ? -1 : workers[i].process.from, .events = POLLIN};
+        polls[i] =
+            (struct pollfd){.fd = workers[i].job == NO_JOB ? -1 : workers[i].process.from, .events = POLLIN};
         if (workers[i].job != NO_JOB && workers[i].deadline - now < wait)
             wait = workers[i].deadline - now;
     }

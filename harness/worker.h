@@ -4,7 +4,7 @@
  *
  * The parent sends a job as one JSON line on the worker's standard input; the worker answers with any
  * number of JSON lines on file descriptor 3 and ends each job with {"done": true}. A worker that dies is
- * replaced and the remaining jobs go on.
+ * replaced and the remaining jobs go on; so is one that says that a job was its last.
  */
 #ifndef FFL_HARNESS_WORKER_H
 #define FFL_HARNESS_WORKER_H
@@ -24,6 +24,7 @@ typedef enum ffl_job_end {
 typedef struct ffl_job {
     const json_t *request; /* object; owned by the caller */
     double timeout_s;      /* without any answer line */
+    bool fresh;            /* in a process that has served no other job */
 } ffl_job;
 
 /* What the parent hears; both called from the parent's only thread. */
@@ -51,6 +52,10 @@ ffl_status ffl_jobs_run(const char *kind, const ffl_options *shared, const ffl_j
 /* Sends one answer line; a NULL or failing encode is FFL_INTERNAL. Takes the reference. */
 typedef struct ffl_answer ffl_answer;
 ffl_status ffl_answer_send(ffl_answer *answer, json_t *line);
+
+/* This process is not fit for another job, and ends after the present one without tidying up. In process:
+ * nothing. */
+void ffl_answer_last(ffl_answer *answer);
 
 typedef struct ffl_worker_kind {
     const char *name;

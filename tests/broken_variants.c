@@ -5,8 +5,10 @@
 #include "kernels/gelu.h"
 #include "kernels/memory.h"
 #include "kernels/variant.h"
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef enum mode {
@@ -34,7 +36,9 @@ typedef enum mode {
     TRUSTS_SCRATCH, /* expects zeros in it */
     REFUSES,        /* run returns a failure */
     CRASH,
-    HANG
+    HANG,
+    LATE_CRASH, /* a thread of its own that ends the process when others are at work */
+    ONCE_LATE   /* the same, once in a process, and it says that it has threads */
 } mode;
 
 enum { MIRRORED_TOKEN = 2 };
@@ -75,6 +79,20 @@ static void walk(const ffl_layer *l, mode m, size_t token, const float *x, float
             node = 2 * node + child(m, z, token);
         }
     }
+}
+
+static void *crash_later(void *argument)
+{
+    (void)argument;
+    nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);
+    abort();
+}
+
+static void leave_thread(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, crash_later, NULL) == 0)
+        pthread_detach(thread);
 }
 
 /* What goes wrong beside the arithmetic. */
@@ -121,6 +139,16 @@ static ffl_status misbehave(const ffl_plan *plan, const ffl_exec *exec, const fl
     case HANG:
         for (;;)
             pause();
+    case LATE_CRASH:
+        leave_thread();
+        break;
+    case ONCE_LATE: {
+        static bool left;
+        if (!left)
+            leave_thread();
+        left = true;
+        break;
+    }
     default:
         break;
     }
@@ -187,6 +215,16 @@ FFL_VARIANTS(broken_variants) = {
     [REFUSES] = BROKEN("broken_refuses", "fails in run"),
     [CRASH] = BROKEN("broken_crash", "crashes"),
     [HANG] = BROKEN("broken_hang", "hangs"),
+    [LATE_CRASH] = BROKEN("late_crash", "leaves a thread that crashes later"),
+    [ONCE_LATE] = {.name = "fff_late_once",
+                   .source = "this lab's tests",
+                   .summary = "leaves a thread that crashes later, once in a process",
+                   .operation = FFL_FFF,
+                   .threaded = true,
+                   .contract = FFL_CONTRACT_F32,
+                   .prepare = prepare,
+                   .run = run,
+                   .release = release},
     {0},
 };
 

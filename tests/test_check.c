@@ -118,6 +118,42 @@ Test(check, broken_variants_are_rejected_for_the_right_reason, .timeout = 120)
     json_decref(results);
 }
 
+/* The data of a case takes longer than the thread waits: it dies while the next case is made. */
+#define LARGE "--plugin $FFLAB_BROKEN -v fff_honest --tree 1x11 --width 256 --batch 1 --threads 1 "
+
+/* Left by a kernel that should have none: its worker serves nobody else. */
+Test(check, a_thread_that_is_left_behind_costs_one_case, .timeout = 120)
+{
+    static run_result r;
+    int exit_code;
+    json_t *results = check_json(LARGE "-v fff_late_crash", &exit_code);
+    cr_assert_eq(exit_code, 2);
+    cr_expect_eq(count_rows(results, "fff_late_crash", "FAILED", "left 1 threads running", NULL), 7);
+    cr_expect_eq(count_rows(results, "fff_honest", "PASSED", "", NULL), 7);
+    json_decref(results);
+    run_shell("$FFLAB check --shrink 0 " LARGE "-v fff_late_crash", &r);
+    cr_expect(!strstr(r.out, "between two cases"), "its worker went on: %s", r.out);
+}
+
+/* Nobody sees one thread more in a kernel of several: cases are tried again, and the run is not good. */
+Test(check, a_worker_lost_between_two_cases_is_told, .timeout = 120)
+{
+    static run_result r;
+    int exit_code;
+    json_t *results = check_json(LARGE "-v fff_late_once", &exit_code);
+    cr_assert_eq(exit_code, 2);
+    cr_expect_eq(count_variant(results, "fff_honest"), 7);
+    cr_expect_eq(count_variant(results, "fff_late_once"), 7);
+    json_decref(results);
+    run_shell("$FFLAB check --shrink 0 " LARGE "-v fff_late_once", &r);
+    cr_assert_eq(r.exit_code, 2, "%s%s", r.out, r.err);
+    cr_expect(
+        strstr(
+            r.out,
+            "  a worker died of signal 6 (Aborted) between two cases: a variant that it tried before left"),
+        "%s%s", r.out, r.err);
+}
+
 Test(check, the_default_design_rejects_them_too, .timeout = 120)
 {
     int exit_code;

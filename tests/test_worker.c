@@ -48,6 +48,8 @@ static ffl_status act(const json_t *request, ffl_answer *answer)
             abort();
     } else if (strcmp(action, "fail") == 0)
         return ffl_fail(FFL_UNSUPPORTED, "cannot do that");
+    else if (strcmp(action, "be the last") == 0)
+        ffl_answer_last(answer);
     else if (strcmp(action, "slow lines") == 0)
         for (int i = 0; i < 4; i++) {
             sleep_seconds(0.4);
@@ -100,7 +102,7 @@ typedef struct heard {
     size_t lines[JOBS_MAX], ends[JOBS_MAX], starts[JOBS_MAX];
     ffl_job_end end[JOBS_MAX];
     char message[JOBS_MAX][128];
-    long last_pid;
+    long last_pid, pid[JOBS_MAX];
     bool out_of_order;
     size_t text_length;
     bool interrupt; /* press Ctrl-C at the first answer */
@@ -112,7 +114,7 @@ static ffl_status on_answer(void *user, size_t index, const json_t *line)
     const json_int_t number = json_integer_value(json_object_get(line, "line"));
     h->out_of_order |= number != (json_int_t)h->lines[index] || h->ends[index];
     h->lines[index]++;
-    h->last_pid = (long)json_integer_value(json_object_get(line, "pid"));
+    h->pid[index] = h->last_pid = (long)json_integer_value(json_object_get(line, "pid"));
     h->text_length = json_string_length(json_object_get(line, "text"));
     if (h->interrupt)
         raise(SIGINT);
@@ -137,6 +139,7 @@ typedef struct request {
     const char *action;
     int lines;
     double timeout_s;
+    bool fresh;
 } request;
 
 static ffl_status run_jobs(const request *requests, size_t count, size_t parallel, heard *h)
@@ -147,7 +150,8 @@ static ffl_status run_jobs(const request *requests, size_t count, size_t paralle
     json_t *objects[JOBS_MAX];
     for (size_t i = 0; i < count; i++) {
         objects[i] = json_pack("{s:s, s:i}", "action", requests[i].action, "lines", requests[i].lines);
-        jobs[i] = (ffl_job){objects[i], requests[i].timeout_s ? requests[i].timeout_s : 60};
+        jobs[i] =
+            (ffl_job){objects[i], requests[i].timeout_s ? requests[i].timeout_s : 60, requests[i].fresh};
     }
     const ffl_job_listener listener = {h, on_answer, on_end, on_start};
     const ffl_status status = ffl_jobs_run("act", NULL, jobs, count, parallel, &listener);
@@ -222,6 +226,43 @@ Test(worker, a_crash_or_a_hang_costs_one_job)
         }
     }
     cr_assert_eq(open_files(), files, "file descriptors leak");
+}
+
+/* Two processes are one where nothing asks for another. */
+Test(worker, a_last_job_or_a_fresh_one_gets_another_process)
+{
+    static heard h;
+    static const struct {
+        const char *action;
+        bool fresh, same; /* … as the job before */
+    } jobs[] = {
+        {"answer", false, false},     {"answer", false, true},       {"be the last", false, true},
+        {"answer", false, false},     {"answer", true, false},       {"answer", false, true},
+        {"be the last", true, false}, {"be the last", false, false}, {"answer", true, false},
+    };
+    enum { COUNT = sizeof jobs / sizeof *jobs };
+    const size_t files = open_files();
+    request requests[COUNT];
+    for (size_t i = 0; i < COUNT; i++)
+        requests[i] = (request){.action = jobs[i].action, .lines = 1, .fresh = jobs[i].fresh};
+    cr_assert_eq(run_jobs(requests, COUNT, 1, &h), FFL_OK, "%s", ffl_error());
+    for (size_t i = 0; i < COUNT; i++) {
+        cr_assert_eq(h.end[i], FFL_JOB_DONE, "job %zu: %s", i, h.message[i]);
+        cr_assert_eq(i > 0 && h.pid[i] == h.pid[i - 1], jobs[i].same, "job %zu", i);
+    }
+    cr_assert_eq(open_files(), files, "file descriptors leak");
+}
+
+/* A process that is about to end is given nothing more, however fast its parent is. */
+Test(worker, no_job_is_lost_to_a_process_on_its_way_out)
+{
+    static heard h;
+    request requests[JOBS_MAX];
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        requests[i] = (request){.action = "be the last"};
+    cr_assert_eq(run_jobs(requests, JOBS_MAX, 2, &h), FFL_OK, "%s", ffl_error());
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        cr_assert_eq(h.end[i], FFL_JOB_DONE, "job %zu: %s", i, h.message[i]);
 }
 
 /* The limit is for silence, not for the whole job. */

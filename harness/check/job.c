@@ -4,6 +4,7 @@
 #include "harness/check/cases.h"
 #include "harness/check/guard.h"
 #include "harness/check/invariance.h"
+#include "harness/check/leaks.h"
 #include "harness/check/properties.h"
 #include "harness/registry.h"
 #include "kernels/device.h"
@@ -196,10 +197,16 @@ static ffl_status try_variants(const made *data, const json_t *names, bool isola
         if (!variant)
             return ffl_fail(FFL_INTERNAL, "the worker has no variant '%s'", json_string_value(name));
         FFL_TRY(ffl_answer_send(answer, json_pack("{s:s}", "at", variant->name)));
+        const size_t threads = ffl_leaks_threads();
         FFL_TRY(made_run(data, variant, &judgement));
         if (isolated)
             FFL_TRY(die_with_device(variant, answer));
         FFL_TRY(answer_result(data, variant, &judgement, explain, answer));
+        /* What it left running may crash, or write, while others are tried. */
+        if (isolated && ffl_leaks_own(variant) && ffl_leaks_threads() > threads) {
+            ffl_answer_last(answer);
+            return FFL_OK;
+        }
     }
     return FFL_OK;
 }

@@ -14,6 +14,7 @@ typedef struct task {
     long at;         /* variant being tried, -1 before the first */
     char fault[192]; /* what its last access broke, "" when nothing */
     bool alone;      /* a second try, with one variant */
+    bool again;      /* a second try, of the whole: a worker died before it came to the first variant */
 } task;
 
 typedef struct work {
@@ -204,6 +205,11 @@ static ffl_status on_end(void *user, size_t index, ffl_job_end end, const char *
     const bool late = s->budget_s > 0 && now_seconds() - w->start_s > s->budget_s;
     if (end == FFL_JOB_TIMEOUT && t->at < 0)
         return skip_all(w, t, "making the data took longer than --timeout");
+    if (end == FFL_JOB_CRASHED && t->at < 0 && !t->again) {
+        /* Its data is the same in every process: what ran in this one before left something behind. */
+        t->again = true;
+        return ffl_tally_add_loss(s->tally, message);
+    }
     if (end != FFL_JOB_DONE && t->at < 0)
         return ffl_fail(FFL_INTERNAL, "the check itself failed while making fixture %s: %s", t->item->fixture,
                         message);
@@ -223,6 +229,17 @@ static ffl_status on_end(void *user, size_t index, ffl_job_end end, const char *
     return s->journal ? ffl_journal_flush(s->journal) : FFL_OK;
 }
 
+/* One more try of what is wanted of this task, in the variants `from` … `to` - 1. */
+static ffl_status add_again(work *rest, const task *t, size_t from, size_t to)
+{
+    task *again;
+    FFL_TRY(add_task(rest, t->item, &again));
+    memcpy(again->wanted + from, t->wanted + from, to - from);
+    again->alone = t->at == (long)from;
+    again->again = t->again;
+    return FFL_OK;
+}
+
 /* What a crash or a hang left untried: each variant alone, so that only the guilty one is lost. */
 static ffl_status collect_rest(work *w, work *rest)
 {
@@ -230,15 +247,14 @@ static ffl_status collect_rest(work *w, work *rest)
     *rest = *w;
     rest->tasks = NULL;
     rest->count = rest->capacity = 0;
-    for (size_t i = 0; i < w->count; i++)
-        for (size_t v = 0; v < s->variant_count; v++) {
-            task *t = &w->tasks[i], *again;
-            if (!t->wanted[v])
-                continue;
-            FFL_TRY(add_task(rest, t->item, &again));
-            again->wanted[v] = 1;
-            again->alone = t->at == (long)v;
-        }
+    for (size_t i = 0; i < w->count; i++) {
+        const task *t = &w->tasks[i];
+        if (t->at < 0 && memchr(t->wanted, 1, s->variant_count))
+            FFL_TRY(add_again(rest, t, 0, s->variant_count));
+        for (size_t v = 0; t->at >= 0 && v < s->variant_count; v++)
+            if (t->wanted[v])
+                FFL_TRY(add_again(rest, t, v, v + 1));
+    }
     return FFL_OK;
 }
 
@@ -253,7 +269,9 @@ static ffl_status run_tasks(work *w)
     if (!jobs)
         return ffl_fail(FFL_NO_MEMORY, "no memory for %zu jobs", w->count);
     for (size_t i = 0; i < w->count; i++)
-        jobs[i] = (ffl_job){.request = w->tasks[i].request, .timeout_s = s->timeout_s};
+        jobs[i] = (ffl_job){.request = w->tasks[i].request,
+                            .timeout_s = s->timeout_s,
+                            .fresh = w->tasks[i].alone || w->tasks[i].again};
     const ffl_status status = ffl_jobs_run("check", s->options, jobs, w->count, parallel, &listener);
     free(jobs);
     return status;

@@ -1,8 +1,10 @@
 /*
  * Runs cases on variants through workers and feeds a tally. One job is one case with all its variants, so
- * data and reference are made once; after a crash the unfinished variants of the job are tried one by one.
- * Cases of several threads are run apart, fewer at a time: BLAS libraries spin at barriers and crawl when
- * there are more threads than processors.
+ * data and reference are made once; after a crash the unfinished variants of the job are tried one by one. A
+ * worker in which a variant left a thread running serves no other job; one that dies before it comes to a
+ * variant is counted as a loss, and the job is done again in a new one. Cases of several threads are run
+ * apart, fewer at a time: BLAS libraries spin at barriers and crawl when there are more threads than
+ * processors.
  */
 #ifndef FFL_HARNESS_SESSION_H
 #define FFL_HARNESS_SESSION_H

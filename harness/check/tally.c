@@ -35,6 +35,7 @@ struct ffl_tally {
     json_t *results, *capsules; /* --json */
     row *rows;
     size_t row_count;
+    size_t losses; /* workers that died between two cases */
 };
 
 ffl_status ffl_tally_new(const ffl_options *options, ffl_journal *journal, ffl_tally **out)
@@ -375,6 +376,20 @@ ffl_status ffl_tally_add_capsule(ffl_tally *t, const ffl_variant *variant, const
                : ffl_fail(FFL_NO_MEMORY, "no memory for the check's results");
 }
 
+/* ---- Workers that died between two cases ---- */
+
+ffl_status ffl_tally_add_loss(ffl_tally *t, const char *message)
+{
+    t->losses++;
+    if (t->results)
+        return FFL_OK;
+    ffl_progress_clear(t->progress);
+    printf("  a worker %s between two cases: a variant that it tried before left a thread running or memory "
+           "broken; to find it, check fewer at a time (-v)\n",
+           message);
+    return FFL_OK;
+}
+
 /* ---- The end ---- */
 
 typedef struct totals {
@@ -400,7 +415,7 @@ int ffl_tally_exit_code(const ffl_tally *tally)
     const totals all = add_up(tally);
     const size_t bad = all.verdicts[FFL_SUSPECT] + all.verdicts[FFL_FAILED] + all.verdicts[FFL_CRASHED] +
                        all.verdicts[FFL_TIMEOUT];
-    if (bad)
+    if (bad || tally->losses)
         return FFL_EXIT_FAILED;
     if (all.verdicts[FFL_PASSED] == 0)
         return FFL_EXIT_NOTHING_RAN;
@@ -425,10 +440,11 @@ void ffl_tally_finish(ffl_tally *t, double seconds)
     if (t->results) {
         char verifier[256];
         ffl_score_line(verifier, sizeof verifier);
-        json_t *document = json_pack("{s:O, s:O, s:s, s:{s:I, s:I, s:I, s:f}}", "results", t->results,
-                                     "capsules", t->capsules, "verifier", verifier, "summary", "variants",
-                                     (json_int_t)all.variants, "cases", (json_int_t)all.cases, "passed",
-                                     (json_int_t)all.verdicts[FFL_PASSED], "seconds", seconds);
+        json_t *document =
+            json_pack("{s:O, s:O, s:s, s:{s:I, s:I, s:I, s:I, s:f}}", "results", t->results, "capsules",
+                      t->capsules, "verifier", verifier, "summary", "variants", (json_int_t)all.variants,
+                      "cases", (json_int_t)all.cases, "passed", (json_int_t)all.verdicts[FFL_PASSED],
+                      "workers lost", (json_int_t)t->losses, "seconds", seconds);
         json_dumpf(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
         putchar('\n');
         json_decref(document);

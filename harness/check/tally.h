@@ -36,6 +36,9 @@ struct ffl_shrunk;
 ffl_status ffl_tally_add_capsule(ffl_tally *tally, const ffl_variant *variant,
                                  const struct ffl_shrunk *shrunk);
 
+/* A worker ended (`message` says how) between two cases: the work of a variant that nobody can name. */
+ffl_status ffl_tally_add_loss(ffl_tally *tally, const char *message);
+
 /* Prints the last line, or the JSON document. */
 void ffl_tally_finish(ffl_tally *tally, double seconds);
 

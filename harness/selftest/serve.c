@@ -3,6 +3,7 @@
 #include "harness/check/cases.h"
 #include "harness/check/checks.h"
 #include "harness/check/job.h"
+#include "harness/check/leaks.h"
 #include "harness/registry.h"
 #include "harness/selftest/drive.h"
 #include <string.h>
@@ -65,11 +66,14 @@ ffl_status ffl_selftest_serve(const json_t *request, ffl_answer *answer)
         return ffl_bench_serve(json_object_get(request, "group"), answer);
     }
     ffl_check_watch_faults(answer);
+    const size_t threads = ffl_leaks_threads();
     for (size_t i = 0; i < json_array_size(cases); i++) {
         bool over = false;
         FFL_TRY(try_case(mutants, json_array_get(cases, i), i, answer, &over));
         if (over && json_array_size(mutants) == 1)
             break;
     }
+    if (ffl_leaks_threads() > threads)
+        ffl_answer_last(answer); /* what a mutant left running is not the next one's */
     return FFL_OK;
 }
