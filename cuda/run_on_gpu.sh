@@ -119,7 +119,8 @@ stage_encoder() {
 # Microseconds per call, variants down and batches across, from the journals.
 table() {
     command -v python3 >/dev/null || { echo 'no python3: see the tables above'; return; }
-    python3 - "$out"/*.jsonl <<'PYTHON'
+    fflab report "$out"/*.jsonl --json >"$work/lines.json"
+    python3 - "$work/lines.json" <<'PYTHON'
 import json, sys
 rows, verdicts, batches = {}, {}, set()
 for path in sys.argv[1:]:

@@ -2,6 +2,7 @@
 #include "harness/journal.h"
 #include "harness/machine.h"
 #include "harness/results.h"
+#include "reports/journal_line.h"
 #include "reports/lines.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,25 +18,34 @@
 struct ffl_journal {
     const ffl_options *options;
     char dir[FFL_PATH_MAX], path[FFL_PATH_MAX];
-    int file;      /* -1 until the first write */
+    int file; /* -1 until the first write */
+    ffl_told told;
     json_t *done;  /* --resume: keys of finished lines, an object used as a set */
     char *pending; /* whole lines not yet on the disk */
     size_t length, capacity;
 };
 
-/* Names this invocation in every line it writes, apart from others started in the same second. */
+/* What this process said in the file that it closed last: the steps of a study go on in it. */
+static struct {
+    ffl_told told;
+    dev_t device;
+    ino_t file;
+    off_t size;
+} said;
+
+/* Names this invocation in every line it writes: 50 bits drawn by lot, of a million runs no two alike. */
 static const char *run_name(void)
 {
-    static char name[48];
+    static char name[11];
     if (!name[0]) {
-        const time_t now = time(NULL);
-        struct tm utc;
-        char stamp[32];
-        unsigned lot = (unsigned)getpid();
-        if (getrandom(&lot, sizeof lot, GRND_NONBLOCK) != sizeof lot)
-            lot = (unsigned)getpid();
-        strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", gmtime_r(&now, &utc));
-        snprintf(name, sizeof name, "%s-%08x", stamp, lot);
+        uint64_t lot;
+        struct timespec now;
+        if (getrandom(&lot, sizeof lot, GRND_NONBLOCK) != sizeof lot) {
+            clock_gettime(CLOCK_REALTIME, &now);
+            lot = ((uint64_t)now.tv_sec << 20 ^ (uint64_t)now.tv_nsec) * 4194301u + (uint64_t)getpid();
+        }
+        for (size_t i = 0; i < sizeof name - 1; i++, lot >>= 5)
+            name[i] = "abcdefghijkmnpqrstuvwxyz23456789"[lot & 31];
     }
     return name;
 }
@@ -58,22 +68,24 @@ static bool is_finished(const ffl_record *line)
 static ffl_status read_done(ffl_journal *journal)
 {
     ffl_lines lines;
+    ffl_told told;
     bool more = true;
     if (access(journal->path, F_OK) != 0 && errno == ENOENT)
         return FFL_OK;
     FFL_TRY(ffl_lines_open(journal->path, &lines));
-    ffl_status status = FFL_OK;
+    ffl_status status = ffl_told_new(&told);
     while (status == FFL_OK && more) {
         ffl_record line;
         status = ffl_lines_next(&lines, &more);
         if (status != FFL_OK || !more || lines.too_long ||
-            ffl_record_read(lines.text, lines.length, &line) != FFL_OK)
+            ffl_line_read(&told, lines.text, lines.length, &line) != FFL_OK)
             continue;
         if (line.key[0] && is_finished(&line) &&
             json_object_set_new(journal->done, line.key, json_true()) != 0)
             status = ffl_fail(FFL_NO_MEMORY, "%s: no memory for its keys", journal->path);
         ffl_record_free(&line);
     }
+    ffl_told_free(&told);
     ffl_lines_close(&lines);
     return status;
 }
@@ -114,14 +126,11 @@ bool ffl_journal_has(const ffl_journal *journal, const char *key)
 
 static ffl_status append(ffl_journal *journal, const ffl_record *record)
 {
-    json_t *json = ffl_record_to_json(record);
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
-    json_decref(json);
-    if (!text)
-        return ffl_fail(FFL_INTERNAL, "%s: a line could not be encoded (%s)", journal->path, record->key);
+    char *text;
+    FFL_TRY(ffl_line_write(&journal->told, record, &text));
     const size_t length = strlen(text);
-    if (journal->length + length + 1 > journal->capacity) {
-        const size_t capacity = 2 * (journal->length + length + 1);
+    if (journal->length + length > journal->capacity) {
+        const size_t capacity = 2 * (journal->length + length);
         char *grown = realloc(journal->pending, capacity);
         if (!grown) {
             free(text);
@@ -131,10 +140,36 @@ static ffl_status append(ffl_journal *journal, const ffl_record *record)
         journal->capacity = capacity;
     }
     memcpy(journal->pending + journal->length, text, length);
-    journal->pending[journal->length + length] = '\n';
-    journal->length += length + 1;
+    journal->length += length;
     free(text);
     return FFL_OK;
+}
+
+static ffl_status open_told(ffl_journal *journal)
+{
+    struct stat info;
+    if (said.told.runs && fstat(journal->file, &info) == 0 && info.st_dev == said.device &&
+        info.st_ino == said.file && info.st_size >= said.size) {
+        journal->told = said.told;
+        said.told = (ffl_told){0};
+        return FFL_OK;
+    }
+    return ffl_told_new(&journal->told);
+}
+
+/* Unless its lines are all in the file, nobody can rely on them. */
+static void keep_told(ffl_journal *journal, bool written)
+{
+    struct stat info;
+    if (!written || journal->file < 0 || fstat(journal->file, &info) != 0) {
+        ffl_told_free(&journal->told);
+        return;
+    }
+    ffl_told_free(&said.told);
+    said.told = journal->told;
+    said.device = info.st_dev;
+    said.file = info.st_ino;
+    said.size = info.st_size;
 }
 
 /* The folder, the file and the line of kind "run" come with the first result, not before. */
@@ -144,6 +179,7 @@ static ffl_status start(ffl_journal *journal)
     journal->file = open(journal->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     if (journal->file < 0)
         return ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno));
+    FFL_TRY(open_told(journal));
     ffl_record run;
     ffl_record_init(&run);
     strcpy(run.kind, "run");
@@ -220,6 +256,7 @@ ffl_status ffl_journal_close(ffl_journal *journal)
     if (!journal)
         return FFL_OK;
     ffl_status status = ffl_journal_flush(journal);
+    keep_told(journal, status == FFL_OK);
     if (journal->file >= 0 && close(journal->file) != 0 && status == FFL_OK)
         status = ffl_fail(FFL_IO, "%s: %s", journal->path, strerror(errno));
     json_decref(journal->done);

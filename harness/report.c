@@ -146,6 +146,44 @@ static ffl_status put_leaderboard(const char *const *runs, size_t count, const c
     return status;
 }
 
+/* ---- For programs ---- */
+
+static ffl_status print_rows(const ffl_rows *rows, const ffl_row *value, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        json_t *line = ffl_record_to_json(&value[i].record);
+        if (line) {
+            json_object_set_new(line, "file", json_string(rows->files[value[i].file]));
+            json_object_set_new(line, "line", json_integer((json_int_t)value[i].line));
+        }
+        const bool written = line && json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12)) == 0;
+        json_decref(line);
+        if (!written || putchar('\n') == EOF)
+            return ffl_fail(FFL_IO, "the lines could not be written");
+    }
+    return FFL_OK;
+}
+
+/* Every line that is used, with all that it leaves out. */
+static ffl_status print_lines(const char *const *runs, size_t count)
+{
+    ffl_rows rows;
+    FFL_TRY(ffl_rows_read(runs, count, &rows));
+    ffl_status status = print_rows(&rows, rows.runs, rows.run_count);
+    if (status == FFL_OK)
+        status = print_rows(&rows, rows.roofs, rows.roof_count);
+    if (status == FFL_OK)
+        status = print_rows(&rows, rows.value, rows.count);
+    if (status == FFL_OK)
+        status = print_rows(&rows, rows.published, rows.published_count);
+    if (status == FFL_OK)
+        status = print_rows(&rows, rows.passes, rows.pass_count);
+    for (size_t n = 0; n < rows.note_count; n++)
+        fprintf(stderr, "fflab: %s\n", rows.notes[n]);
+    ffl_rows_free(&rows);
+    return status;
+}
+
 /* The folder of a run: itself, or where its journal lies. */
 static void folder_of(const char *run, char out[FFL_PATH_MAX])
 {
@@ -174,6 +212,8 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     *exit_code = FFL_EXIT_GOOD;
     if (ffl_option_given(options, FFL_OPT_README))
         return put_leaderboard(runs, count, options->value[FFL_OPT_README]);
+    if (ffl_option_given(options, FFL_OPT_JSON))
+        return print_lines(runs, count);
     if (ffl_option_given(options, FFL_OPT_OUT))
         FFL_TRY(ffl_results_dir(options, dir));
     else if (count == 1)
@@ -183,7 +223,7 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     return ffl_report_make(runs, count, dir);
 }
 
-static const ffl_option report_options[] = {FFL_OPT_OUT, FFL_OPT_README, FFL_OPT_COUNT};
+static const ffl_option report_options[] = {FFL_OPT_OUT, FFL_OPT_README, FFL_OPT_JSON, FFL_OPT_COUNT};
 
 const ffl_command ffl_command_report = {
     .name = "report",
@@ -201,11 +241,14 @@ const ffl_command ffl_command_report = {
         "its\n"
         "compare.py) beside the journal or into DIR; ladder.md where the steps from naive to best were "
         "timed;\n"
-        "encoder.md and encoder.csv of whole encoder passes. Runs no kernel.\n\n"
+        "encoder.md and encoder.csv of whole encoder passes. Runs no kernel. --json writes no report but "
+        "every\n"
+        "line of the journals to standard output, with all fields that it leaves out.\n\n"
         "Examples:\n"
         "  fflab report\n"
         "  fflab report shard1 shard2 shard3 --out merged\n"
         "  fflab report reports/results/*/*.jsonl --out all\n"
+        "  fflab report --json | jq 'select(.line == 17)'\n"
         "  fflab report reports/results/NAME/DATE.jsonl --readme README.md    its leaderboard, between the "
         "marks there\n",
     .options = report_options,

@@ -255,8 +255,7 @@ ffl_status ffl_record_from_json(const json_t *json, ffl_record *record)
             status = decode(&fields[f], value, (char *)record + fields[f].offset);
     }
     if (status == FFL_OK && record->schema > FFL_RECORD_SCHEMA)
-        status = ffl_fail(FFL_BAD_INPUT, "written by a newer fflab (schema %lld, this one reads %d)",
-                          (long long)record->schema, FFL_RECORD_SCHEMA);
+        status = ffl_fail(FFL_BAD_INPUT, "written by a newer fflab (schema %lld)", (long long)record->schema);
     if (status == FFL_OK && json_object_get(json, "samples_ns"))
         status = decode_samples(json_object_get(json, "samples_ns"), &record->samples);
     if (status == FFL_OK)
@@ -269,16 +268,5 @@ ffl_status ffl_record_from_json(const json_t *json, ffl_record *record)
         record->circumstances = json_incref(json_object_get(json, "circumstances"));
     else
         ffl_record_free(record);
-    return status;
-}
-
-ffl_status ffl_record_read(const char *text, size_t length, ffl_record *record)
-{
-    json_error_t error;
-    json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-    if (!json)
-        return ffl_fail(FFL_BAD_INPUT, "not JSON: %s", error.text);
-    const ffl_status status = ffl_record_from_json(json, record);
-    json_decref(json);
     return status;
 }

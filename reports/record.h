@@ -2,9 +2,9 @@
  * One measurement or verdict = one struct = one JSON line of the journal. Everything that exports or
  * prints results reads this and nothing else; `reports` does not know who measured.
  *
- * A journal is a text file of such lines, append-only. Lines of kind "run" describe the circumstances
- * (machine, versions, command) once; the others refer to them by `run`. NaN means "not measured": the field
- * is left out of the line. Empty strings are left out too.
+ * A journal is a text file of such lines, append-only (journal_line.h: what they leave out). Lines of kind
+ * "run" describe the circumstances (machine, versions, command) once; the others refer to them by `run`. NaN
+ * means "not measured": the field is left out of the line. Empty strings are left out too.
  */
 #ifndef FFL_REPORTS_RECORD_H
 #define FFL_REPORTS_RECORD_H
@@ -107,9 +107,6 @@ json_t *ffl_record_to_json(const ffl_record *record);
 /* FFL_BAD_INPUT names the field that has the wrong type or does not fit, or a schema newer than ours.
  * Unknown fields are ignored. On failure nothing is left to free. */
 ffl_status ffl_record_from_json(const json_t *json, ffl_record *record);
-
-/* A journal line. FFL_BAD_INPUT says what is wrong with it, too. */
-ffl_status ffl_record_read(const char *text, size_t length, ffl_record *record);
 
 /* Names of the fields in the order of the line, without samples_ns and circumstances; NULL past the end. */
 const char *ffl_record_field(size_t i);

@@ -216,7 +216,7 @@ Test(comparison, a_newer_schema_is_an_error)
 {
     put_run("base.jsonl", "Test CPU", "aaaa");
     put_row("base.jsonl", "fff_one", 16000, 0.001, TOKENS);
-    put("new.jsonl", "{\"schema\":2,\"kind\":\"bench\",\"key\":\"fff_one/b16\"}\n");
+    put("new.jsonl", "{\"schema\":9,\"kind\":\"bench\",\"key\":\"fff_one/b16\"}\n");
     expect_error("written by a newer fflab");
 }
 

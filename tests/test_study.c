@@ -48,6 +48,20 @@ Test(study, smoke_writes_journal_and_report_and_resuming_adds_nothing)
     run_shell("grep -vc '\"kind\":\"run\"' \"$DIR/s/journal.jsonl\"", &result);
     const int lines = atoi(result.out);
     cr_assert_gt(lines, 0);
+    /* What follows from a case is in no line, and a variant is described once, whatever the number of steps.
+     */
+    run_shell("cd \"$DIR/s\"; grep -E '\"kind\":\"(check|bench)\"' journal.jsonl | grep -cE "
+              "'\"(key|group|command|date|family|samples_ns)\"'; "
+              "grep -c '\"kind\":\"variant\".*\"fff_naive\"' journal.jsonl",
+              &result);
+    cr_assert_str_eq(result.out, "0\n1\n");
+    run_shell("\"$FFLAB\" report \"$DIR/s\" --json | grep '\"kind\":\"bench\"' | "
+              "grep -c '\"command\":\"./fflab bench.*\"samples_ns\".*\"line\"'; "
+              "grep -c '\"kind\":\"bench\"' \"$DIR/s/journal.jsonl\"",
+              &result);
+    int full = 0, all = -1;
+    cr_assert_eq(sscanf(result.out, "%d %d", &full, &all), 2);
+    cr_assert_eq(full, all, "%s", result.out);
     run_shell("\"$FFLAB\" study smoke -v '*_naive' --out \"$DIR/s\" --resume", &result);
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
     run_shell("grep -vc '\"kind\":\"run\"' \"$DIR/s/journal.jsonl\"", &result);
@@ -106,7 +120,9 @@ Test(study, shards_merge_to_the_whole)
         &result);
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
     run_shell("\"$FFLAB\" study smoke -v '*_naive' --out \"$DIR/w\" > /dev/null && "
-              "keys() { cat \"$@\" | grep -v '\"kind\":\"run\"' | grep -o '\"key\":\"[^\"]*\"' | sort; } && "
+              "keys() { \"$FFLAB\" report --json \"$@\" | grep -v '\"kind\":\"run\"' | grep -o "
+              "'\"key\":\"[^\"]*\"' | "
+              "sort; } && "
               "keys \"$DIR/w/journal.jsonl\" > \"$DIR/one\" && "
               "keys \"$DIR/1/journal.jsonl\" \"$DIR/2/journal.jsonl\" > \"$DIR/two\" && cmp \"$DIR/one\" "
               "\"$DIR/two\"",

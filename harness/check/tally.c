@@ -107,13 +107,11 @@ void ffl_option_words_of_origin(const ffl_options *options, char *out, size_t si
         ffl_append_word(out, size, "--keep-blas-environment");
 }
 
-/* "./fflab check -v NAME", with what the variants came from and the words of the case. */
+/* "./fflab check -v NAME", the words of the case, and what the variants came from. */
 static void command_for(const ffl_options *options, const ffl_variant *variant, const ffl_check_case *item,
                         char *out, size_t size)
 {
-    snprintf(out, size, "./fflab check");
-    ffl_option_words_of_origin(options, out, size);
-    ffl_append_word(out, size, "-v");
+    snprintf(out, size, "./fflab check -v");
     ffl_append_word(out, size, variant->name);
     for (ffl_option o = FFL_OPT_INVARIANCE; !item && o <= FFL_OPT_PROPERTIES; o++)
         if (ffl_option_given(options, o))
@@ -123,6 +121,8 @@ static void command_for(const ffl_options *options, const ffl_variant *variant, 
         ffl_case_words(item, variant->threaded ? item->threads : 1, words, sizeof words);
         ffl_append_word(out, size, words);
     }
+    /* Last, where a journal's line tells them apart from what follows from the case. */
+    ffl_option_words_of_origin(options, out, size);
 }
 
 void ffl_check_key(const ffl_variant *variant, const ffl_check_case *item, char *out, size_t size)

@@ -4,6 +4,7 @@
 #include "reports/csv.h"
 #include "reports/encoder.h"
 #include "reports/gbench_json.h"
+#include "reports/journal_line.h"
 #include "reports/ladder.h"
 #include "reports/markdown.h"
 #include "tests/fuzz/targets.h"
@@ -49,6 +50,44 @@ static void expect_round_trip(const ffl_row *rows, size_t count)
         ffl_record_free(&again);
         json_decref(json);
     }
+}
+
+/* Reads what was written, every line of it; the record of the last one. */
+static void read_again(ffl_told *told, const char *text, ffl_record *out)
+{
+    ffl_record_init(out);
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
+        ffl_record_free(out);
+        fuzz_expect(ffl_line_read(told, text, (size_t)(end - text), out) == FFL_OK,
+                    "a line that was written is read");
+    }
+}
+
+/* The same as short lines: what was left out follows again. */
+static void expect_lines(const ffl_rows *rows)
+{
+    ffl_told writing, reading;
+    fuzz_expect(ffl_told_new(&writing) == FFL_OK && ffl_told_new(&reading) == FFL_OK, "memory");
+    for (size_t i = 0; i < rows->run_count + rows->count; i++) {
+        const ffl_record *record =
+            i < rows->run_count ? &rows->runs[i].record : &rows->value[i - rows->run_count].record;
+        ffl_record again;
+        char *text, *twice;
+        fuzz_expect(ffl_line_write(&writing, record, &text) == FFL_OK, "every record has a line");
+        read_again(&reading, text, &again);
+        fuzz_expect(strcmp(again.key, record->key) == 0 && strcmp(again.command, record->command) == 0 &&
+                        strcmp(again.verdict, record->verdict) == 0 &&
+                        strcmp(again.date, record->date) == 0 && again.neurons == record->neurons &&
+                        again.tokens == record->tokens &&
+                        ffl_samples_total(&again.samples) == ffl_samples_total(&record->samples),
+                    "nothing is lost in a short line");
+        fuzz_expect(ffl_line_write(&writing, &again, &twice) == FFL_OK, "every record has a line");
+        const size_t length = strlen(twice), all = strlen(text);
+        fuzz_expect(length <= all && strcmp(text + all - length, twice) == 0, "and it is the same again");
+        ffl_record_free(&again);
+        free(text), free(twice);
+    }
+    ffl_told_free(&writing), ffl_told_free(&reading);
 }
 
 static ffl_journal *open_journal(void)
@@ -99,6 +138,7 @@ ffl_status fuzz_journal(const uint8_t *data, size_t size)
     const bool sound = rows.note_count == 0 && rows.count + rows.pass_count > 0;
     expect_round_trip(rows.value, rows.count);
     expect_round_trip(rows.passes, rows.pass_count);
+    expect_lines(&rows);
     expect_reports(&rows);
     ffl_rows_free(&rows);
     expect_resumed(path, data, size);
