@@ -21,6 +21,21 @@ ffl_status ffl_cases_add(ffl_case_list *list, const ffl_check_case *item)
     return FFL_OK;
 }
 
+ffl_status ffl_case_shape(ffl_operation operation, const size_t *size, size_t width_in, size_t width_out,
+                          ffl_layer *out)
+{
+    switch (operation) {
+    case FFL_FF:
+        return ffl_layer_ff(width_in, width_out, size[0], out);
+    case FFL_FFF:
+        return ffl_layer_fff(width_in, width_out, size[0], ffl_levels_from_depth(size[1]), out);
+    case FFL_FFF_LEAF:
+        return ffl_layer_leaf(width_in, width_out, size[0], size[1], out);
+    default:
+        return ffl_layer_moe(width_in, width_out, size[0], size[1], size[2], out);
+    }
+}
+
 void ffl_cases_free(ffl_case_list *list)
 {
     free(list->items);
@@ -45,7 +60,8 @@ typedef struct wanted {
 
 static ffl_status refuse_for_files(const ffl_options *options, const char *fixture)
 {
-    static const ffl_option own[] = {FFL_OPT_PRESET, FFL_OPT_NEURONS, FFL_OPT_WIDTH, FFL_OPT_WIDTH_OUT};
+    static const ffl_option own[] = {FFL_OPT_PRESET, FFL_OPT_NEURONS, FFL_OPT_LEAF,
+                                     FFL_OPT_MOE,    FFL_OPT_WIDTH,   FFL_OPT_WIDTH_OUT};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (ffl_option_given(options, own[i]))
             return ffl_fail(FFL_BAD_INPUT, "%s %s: the shape of --fixture %s comes from the file",
@@ -55,9 +71,9 @@ static ffl_status refuse_for_files(const ffl_options *options, const char *fixtu
 
 static ffl_status read_wanted(const ffl_options *options, wanted *out)
 {
-    static const ffl_option shape_options[] = {FFL_OPT_PRESET,    FFL_OPT_TREE,      FFL_OPT_NEURONS,
-                                               FFL_OPT_WIDTH,     FFL_OPT_WIDTH_OUT, FFL_OPT_BATCH,
-                                               FFL_OPT_ACTIVATION};
+    static const ffl_option shape_options[] = {FFL_OPT_PRESET,    FFL_OPT_TREE,  FFL_OPT_NEURONS,
+                                               FFL_OPT_LEAF,      FFL_OPT_MOE,   FFL_OPT_WIDTH,
+                                               FFL_OPT_WIDTH_OUT, FFL_OPT_BATCH, FFL_OPT_ACTIVATION};
     char all[256] = "";
     for (size_t i = 0; ffl_fixture_names[i]; i++)
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? "," : "", ffl_fixture_names[i]);
@@ -138,6 +154,10 @@ static ffl_status add_product(const wanted *w, const char *fixture, ffl_operatio
             FFL_TRY(add_shape(w, fixture, &shape->tree, list));
         for (size_t d = 0; operation == FFL_FF && d < shape->dense_count; d++)
             FFL_TRY(add_shape(w, fixture, &shape->dense[d], list));
+        /* Peers do not depend on the tree: once is enough. */
+        for (size_t p = 0; s == 0 && p < shape->peer_count; p++)
+            if (shape->peers[p].operation == operation)
+                FFL_TRY(add_shape(w, fixture, &shape->peers[p], list));
     }
     return FFL_OK;
 }
@@ -188,13 +208,24 @@ void ffl_case_words(const ffl_check_case *item, int threads, char *out, size_t s
     if (!is_real(item->fixture))
         snprintf(widths, sizeof widths, " --width %zu --width-out %zu", s->width_in, s->width_out);
     snprintf(out, size, ffl_case_of_ways(item) ? "--%s" : "--fixture %s", item->fixture);
-    if (s->operation == FFL_FFF)
-        snprintf(out + strlen(out), size - strlen(out), " --tree %s", shape);
-    else if (!is_real(item->fixture))
-        snprintf(out + strlen(out), size - strlen(out), " --neurons %s", shape);
+    if (s->operation == FFL_FFF || !is_real(item->fixture))
+        snprintf(out + strlen(out), size - strlen(out), " %s %s",
+                 ffl_option_name(ffl_shape_option(s->operation)), shape);
     snprintf(out + strlen(out), size - strlen(out), "%s --batch %zu --activation %s --threads %d --seed %llu",
              widths, item->batch, ffl_activation_names[s->activation], threads,
              (unsigned long long)item->seed);
+}
+
+/* The inverse of ffl_case_shape. */
+static void sizes_of(const ffl_layer *s, json_int_t *size)
+{
+    const bool mixture = s->operation == FFL_MOE, tree = s->operation == FFL_FFF;
+    size[0] = (json_int_t)(mixture                        ? s->experts
+                           : tree                         ? s->trees
+                           : s->operation == FFL_FFF_LEAF ? s->levels
+                                                          : s->neurons);
+    size[1] = (json_int_t)(tree ? s->levels - 1 : s->expert_width);
+    size[2] = (json_int_t)s->chosen;
 }
 
 json_t *ffl_case_to_json(const ffl_check_case *item)
@@ -203,30 +234,29 @@ json_t *ffl_case_to_json(const ffl_check_case *item)
     char seed[24];
     snprintf(seed, sizeof seed, "%llu",
              (unsigned long long)item->seed); /* 64 bits do not fit a JSON integer */
-    return json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s}", "fixture", item->fixture,
+    json_int_t size[FFL_CASE_SIZES];
+    sizes_of(s, size);
+    return json_pack("{s:s, s:i, s:i, s:I, s:I, s:[I, I, I], s:I, s:i, s:s}", "fixture", item->fixture,
                      "operation", (int)s->operation, "activation", (int)s->activation, "width_in",
-                     (json_int_t)s->width_in, "width_out", (json_int_t)s->width_out, "neurons",
-                     (json_int_t)s->neurons, "trees", (json_int_t)s->trees, "levels", (json_int_t)s->levels,
-                     "batch", (json_int_t)item->batch, "threads", item->threads, "seed", seed);
+                     (json_int_t)s->width_in, "width_out", (json_int_t)s->width_out, "size", size[0], size[1],
+                     size[2], "batch", (json_int_t)item->batch, "threads", item->threads, "seed", seed);
 }
 
 ffl_status ffl_case_from_json(const json_t *json, ffl_check_case *item)
 {
     const char *fixture, *seed;
     int operation, activation, threads;
-    json_int_t width_in, width_out, neurons, trees, levels, batch;
-    if (json_unpack((json_t *)json, "{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s}", "fixture",
+    json_int_t width_in, width_out, batch, a, b, c;
+    if (json_unpack((json_t *)json, "{s:s, s:i, s:i, s:I, s:I, s:[I, I, I], s:I, s:i, s:s}", "fixture",
                     &fixture, "operation", &operation, "activation", &activation, "width_in", &width_in,
-                    "width_out", &width_out, "neurons", &neurons, "trees", &trees, "levels", &levels, "batch",
-                    &batch, "threads", &threads, "seed", &seed) != 0)
+                    "width_out", &width_out, "size", &a, &b, &c, "batch", &batch, "threads", &threads, "seed",
+                    &seed) != 0)
         return ffl_fail(FFL_INTERNAL, "a case that cannot be read");
     *item = (ffl_check_case){.batch = (size_t)batch, .threads = threads, .seed = strtoull(seed, NULL, 10)};
     snprintf(item->fixture, sizeof item->fixture, "%s", fixture);
-    if (operation == FFL_FF)
-        FFL_TRY(ffl_layer_ff((size_t)width_in, (size_t)width_out, (size_t)neurons, &item->shape));
-    else
-        FFL_TRY(
-            ffl_layer_fff((size_t)width_in, (size_t)width_out, (size_t)trees, (size_t)levels, &item->shape));
+    const size_t size[FFL_CASE_SIZES] = {(size_t)a, (size_t)b, (size_t)c};
+    FFL_TRY(
+        ffl_case_shape((ffl_operation)operation, size, (size_t)width_in, (size_t)width_out, &item->shape));
     item->shape.activation = (ffl_activation)activation;
     return FFL_OK;
 }

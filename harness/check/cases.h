@@ -12,9 +12,11 @@ typedef struct ffl_case_list {
 } ffl_case_list;
 
 /*
- * Appends the cases of one operation. With a shape option (--preset, --tree, --neurons, --width, --width-out,
- * --batch, --activation) the product of what is given; otherwise the default design. real:FILE is read here,
- * so its shape is known. FFL_BAD_INPUT names option and value; FFL_UNSUPPORTED when a file lacks the tree.
+ * Appends the cases of one operation. With a shape option (--preset, --tree, --neurons, --leaf, --moe,
+ * --width,
+ * --width-out, --batch, --activation) the product of what is given; otherwise the default design. real:FILE
+ * is read here, so its shape is known. FFL_BAD_INPUT names option and value; FFL_UNSUPPORTED when a file
+ * lacks the tree.
  */
 ffl_status ffl_cases_from_options(const ffl_options *options, ffl_operation operation, ffl_case_list *list);
 
@@ -37,6 +39,12 @@ bool ffl_case_of_ways(const ffl_check_case *item);
 
 /* A few more with seeds from the operating system; check adds them where no --seed is given. */
 ffl_status ffl_cases_fresh(ffl_operation operation, ffl_case_list *list);
+
+/* A shape by numbers: FF neurons; FFF trees, depth; leaf FFF depth, leaf width; MoE experts, expert width,
+ * chosen. */
+enum { FFL_CASE_SIZES = 3 };
+ffl_status ffl_case_shape(ffl_operation operation, const size_t *size, size_t width_in, size_t width_out,
+                          ffl_layer *out);
 
 ffl_status ffl_cases_add(ffl_case_list *list, const ffl_check_case *item);
 void ffl_cases_free(ffl_case_list *list);

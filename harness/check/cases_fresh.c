@@ -11,18 +11,41 @@
 
 typedef struct fresh {
     const char *fixture;
-    size_t trees, depth, neurons, width, width_out, batch;
+    size_t size[FFL_CASE_SIZES];
+    size_t width, width_out, batch;
 } fresh;
 
-static const fresh tree_cases[] = {
-    {"random", 1, 7, 0, 96, 64, 33},
-    {"exact", 3, 4, 0, 100, 37, 17},
-    {"ties", 2, 5, 0, 64, 48, 9},
-};
 static const fresh dense_cases[] = {
-    {"random", 0, 0, 127, 96, 64, 17},
-    {"exact", 0, 0, 63, 100, 37, 9},
+    {"random", {127}, 96, 64, 17},
+    {"exact", {63}, 100, 37, 9},
 };
+static const fresh tree_cases[] = {
+    {"random", {1, 7}, 96, 64, 33},
+    {"exact", {3, 4}, 100, 37, 17},
+    {"ties", {2, 5}, 64, 48, 9},
+};
+static const fresh leaf_cases[] = {
+    {"random", {6, 5}, 96, 64, 33},
+    {"exact", {4, 9}, 100, 37, 17},
+    {"ties", {5, 3}, 64, 48, 9},
+};
+static const fresh mixture_cases[] = {
+    {"random", {24, 5, 2}, 96, 64, 33},
+    {"exact", {40, 7, 1}, 100, 37, 17},
+    {"ties", {12, 3, 3}, 64, 48, 9},
+};
+
+#define LIST(array)                                                                                          \
+    {                                                                                                        \
+        array, sizeof(array) / sizeof *(array)                                                               \
+    }
+static const struct {
+    const fresh *all;
+    size_t count;
+} lists[FFL_OPERATION_COUNT] = {[FFL_FF] = LIST(dense_cases),
+                                [FFL_FFF] = LIST(tree_cases),
+                                [FFL_FFF_LEAF] = LIST(leaf_cases),
+                                [FFL_MOE] = LIST(mixture_cases)};
 
 static ffl_status unforeseen(uint64_t *seed)
 {
@@ -34,19 +57,12 @@ static ffl_status unforeseen(uint64_t *seed)
 
 ffl_status ffl_cases_fresh(ffl_operation operation, ffl_case_list *list)
 {
-    const fresh *all = operation == FFL_FF ? dense_cases : tree_cases;
-    const size_t count =
-        operation == FFL_FF ? sizeof dense_cases / sizeof *all : sizeof tree_cases / sizeof *all;
-    for (size_t i = 0; i < count; i++) {
-        const fresh *f = &all[i];
+    for (size_t i = 0; i < lists[operation].count; i++) {
+        const fresh *f = &lists[operation].all[i];
         ffl_check_case item = {.batch = f->batch, .threads = 1};
         snprintf(item.fixture, sizeof item.fixture, "%s", f->fixture);
         FFL_TRY(unforeseen(&item.seed));
-        if (operation == FFL_FF)
-            FFL_TRY(ffl_layer_ff(f->width, f->width_out, f->neurons, &item.shape));
-        else
-            FFL_TRY(ffl_layer_fff(f->width, f->width_out, f->trees, ffl_levels_from_depth(f->depth),
-                                  &item.shape));
+        FFL_TRY(ffl_case_shape(operation, f->size, f->width, f->width_out, &item.shape));
         FFL_TRY(ffl_cases_add(list, &item));
     }
     return FFL_OK;

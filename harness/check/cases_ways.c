@@ -12,41 +12,64 @@ enum { BATCH_MAX = 1 << 16, THREADS_MAX = 64, THREADS_TRIED = 8 };
 
 /* bias: whether biases are not all zero. Without them rows of denormals have denormal logits. */
 typedef struct default_shape {
-    size_t trees, depth, neurons, width, width_out, batch;
+    size_t size[FFL_CASE_SIZES];
+    size_t width, width_out, batch;
     bool bias;
 } default_shape;
 
 /* The paper's layer; small odd widths, no vector fits; many trees. Dense: a batch that blocks, and a wide
  * layer. */
 static const default_shape invariance_trees[] = {
-    {1, 8, 0, 256, 256, 4096, false},
-    {1, 11, 0, 768, 768, 33, true},
-    {5, 3, 0, 100, 17, 64, false},
-    {16, 5, 0, 96, 64, 65, true},
+    {{1, 8}, 256, 256, 4096, false},
+    {{1, 11}, 768, 768, 33, true},
+    {{5, 3}, 100, 17, 64, false},
+    {{16, 5}, 96, 64, 65, true},
 };
 static const default_shape invariance_dense[] = {
-    {0, 0, 96, 64, 64, 4096, false},
-    {0, 0, 600, 200, 100, 33, true},
+    {{96}, 64, 64, 4096, false},
+    {{600}, 200, 100, 33, true},
+};
+static const default_shape invariance_leaves[] = {
+    {{5, 8}, 256, 256, 4096, false},
+    {{9, 8}, 768, 768, 33, true},
+    {{3, 5}, 100, 17, 64, false},
+};
+static const default_shape invariance_mixtures[] = {
+    {{16, 8, 2}, 128, 128, 4096, false},
+    {{512, 8, 1}, 768, 768, 33, true},
+    {{11, 5, 3}, 100, 17, 64, false},
 };
 static const default_shape property_trees[] = {
-    {1, 11, 0, 768, 0, 300, true},
-    {5, 3, 0, 100, 0, 1, true},
-    {24, 4, 0, 64, 0, 40, false},
+    {{1, 11}, 768, 0, 300, true},
+    {{5, 3}, 100, 0, 1, true},
+    {{24, 4}, 64, 0, 40, false},
 };
 static const default_shape property_dense[] = {
-    {0, 0, 255, 100, 0, 33, true},
-    {0, 0, 31, 768, 0, 1, false},
+    {{255}, 100, 0, 33, true},
+    {{31}, 768, 0, 1, false},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
+#define LIST(array)                                                                                          \
+    {                                                                                                        \
+        array, COUNT(array)                                                                                  \
+    }
 
-static ffl_status make_shape(ffl_operation operation, const default_shape *s, ffl_layer *out)
-{
-    const size_t width_out = s->width_out ? s->width_out : 1; /* properties find their own */
-    if (operation == FFL_FF)
-        return ffl_layer_ff(s->width, width_out, s->neurons, out);
-    return ffl_layer_fff(s->width, width_out, s->trees, ffl_levels_from_depth(s->depth), out);
-}
+typedef struct shape_set {
+    const default_shape *all;
+    size_t count;
+} shape_set;
+static const shape_set invariance_shapes[FFL_OPERATION_COUNT] = {[FFL_FF] = LIST(invariance_dense),
+                                                                 [FFL_FFF] = LIST(invariance_trees),
+                                                                 [FFL_FFF_LEAF] = LIST(invariance_leaves),
+                                                                 [FFL_MOE] = LIST(invariance_mixtures)};
+static const default_shape property_leaves[] = {{{3, 5}, 64, 0, 17, true}};
+static const default_shape property_mixtures[] = {{{8, 5, 2}, 64, 0, 17, true}};
+/* One case each where it is said that properties do not apply. */
+static const shape_set property_shapes[FFL_OPERATION_COUNT] = {[FFL_FF] = LIST(property_dense),
+                                                               [FFL_FFF] = LIST(property_trees),
+                                                               [FFL_FFF_LEAF] = LIST(property_leaves),
+                                                               [FFL_MOE] = LIST(property_mixtures)};
 
 /* What the options ask for, and which of the two. */
 typedef struct wanted {
@@ -84,19 +107,16 @@ static ffl_status add_shape(const wanted *w, const ffl_layer *shape, uint64_t se
 
 static ffl_status add_defaults(const wanted *w, ffl_operation operation, ffl_case_list *list)
 {
-    const bool dense = operation == FFL_FF;
-    const default_shape *shapes = w->invariance ? (dense ? invariance_dense : invariance_trees)
-                                                : (dense ? property_dense : property_trees);
-    const size_t count = w->invariance ? (dense ? COUNT(invariance_dense) : COUNT(invariance_trees))
-                                       : (dense ? COUNT(property_dense) : COUNT(property_trees));
-    for (size_t i = 0; i < count; i++) {
+    const shape_set *list_of = w->invariance ? &invariance_shapes[operation] : &property_shapes[operation];
+    for (size_t i = 0; i < list_of->count; i++) {
+        const default_shape *s = &list_of->all[i];
         wanted own = *w;
         ffl_layer layer;
-        FFL_TRY(make_shape(operation, &shapes[i], &layer));
+        FFL_TRY(ffl_case_shape(operation, s->size, s->width, s->width_out ? s->width_out : 1, &layer));
         if (!w->batches_given)
-            own.batches = (ffl_size_list){.value = {shapes[i].batch}, .count = 1};
+            own.batches = (ffl_size_list){.value = {s->batch}, .count = 1};
         /* ffl_layout_from_seed */
-        FFL_TRY(add_shape(&own, &layer, 4 * w->seed + shapes[i].bias, list));
+        FFL_TRY(add_shape(&own, &layer, 4 * w->seed + s->bias, list));
     }
     return FFL_OK;
 }
@@ -110,6 +130,9 @@ static ffl_status add_product(const wanted *w, ffl_operation operation, const ff
             FFL_TRY(add_shape(w, &shape->tree, w->seed, list));
         for (size_t d = 0; operation == FFL_FF && d < shape->dense_count; d++)
             FFL_TRY(add_shape(w, &shape->dense[d], w->seed, list));
+        for (size_t p = 0; s == 0 && p < shape->peer_count; p++) /* they do not depend on the tree */
+            if (shape->peers[p].operation == operation)
+                FFL_TRY(add_shape(w, &shape->peers[p], w->seed, list));
     }
     return FFL_OK;
 }
@@ -117,8 +140,9 @@ static ffl_status add_product(const wanted *w, ffl_operation operation, const ff
 static ffl_status add_kind(const ffl_options *options, bool invariance, ffl_operation operation,
                            ffl_case_list *list)
 {
-    static const ffl_option shape_options[] = {FFL_OPT_PRESET, FFL_OPT_TREE,      FFL_OPT_NEURONS,
-                                               FFL_OPT_WIDTH,  FFL_OPT_WIDTH_OUT, FFL_OPT_ACTIVATION};
+    static const ffl_option shape_options[] = {FFL_OPT_PRESET,    FFL_OPT_TREE,      FFL_OPT_NEURONS,
+                                               FFL_OPT_LEAF,      FFL_OPT_MOE,       FFL_OPT_WIDTH,
+                                               FFL_OPT_WIDTH_OUT, FFL_OPT_ACTIVATION};
     const int cpus = ffl_machine_host()->cpus;
     char threads[8] = "1";
     bool shapes_given = false;

@@ -19,7 +19,7 @@ typedef struct selection {
     const ffl_variant **variants; /* that can run here */
     const ffl_variant **absent;   /* and that cannot */
     size_t count, absent_count;
-    bool operations[2];
+    bool operations[FFL_OPERATION_COUNT];
 } selection;
 
 static double now_seconds(void)
@@ -72,7 +72,7 @@ static ffl_status select_variants(const ffl_options *options, selection *out)
         return ffl_fail(FFL_NO_MEMORY, "no memory for the selection of variants");
     }
     /* The conditional ones first: they are quicker, and the first verdicts show early. */
-    for (int operation = FFL_FFF; operation >= FFL_FF; operation--)
+    for (int operation = FFL_OPERATION_COUNT - 1; operation >= FFL_FF; operation--)
         for (size_t i = 0; i < all; i++) {
             const ffl_variant *v = ffl_registry_at(i);
             const char *why;
@@ -94,7 +94,7 @@ static ffl_status list_cases(const ffl_options *options, const selection *select
     ffl_status first = FFL_OK;
     char message[1024] = "";
     *out = (ffl_case_list){0};
-    for (int operation = FFL_FFF; operation >= FFL_FF; operation--) {
+    for (int operation = FFL_OPERATION_COUNT - 1; operation >= FFL_FF; operation--) {
         if (!selected->operations[operation])
             continue;
         const ffl_status status = ffl_cases_from_options(options, (ffl_operation)operation, out);
@@ -288,14 +288,23 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option check_options[] = {
-    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE,  FFL_OPT_PLUGIN,       FFL_OPT_TREE,
-    FFL_OPT_NEURONS, FFL_OPT_WIDTH,    FFL_OPT_WIDTH_OUT,    FFL_OPT_ACTIVATION,
-    FFL_OPT_PRESET,  FFL_OPT_BATCH,    FFL_OPT_THREADS,      FFL_OPT_CLASS,
-    FFL_OPT_FIXTURE, FFL_OPT_SEED,     FFL_OPT_WEIGHTS,      FFL_OPT_INPUT,
-    FFL_OPT_RESULT,  FFL_OPT_CONTRACT, FFL_OPT_INVARIANCE,   FFL_OPT_PROPERTIES,
-    FFL_OPT_BUDGET,  FFL_OPT_OUT,      FFL_OPT_JSON,         FFL_OPT_RESUME,
-    FFL_OPT_SHARD,   FFL_OPT_STRICT,   FFL_OPT_IN_PROCESS,   FFL_OPT_TIMEOUT,
-    FFL_OPT_SHRINK,  FFL_OPT_PROBLEMS, FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_VARIANT,      FFL_OPT_EXCLUDE,
+    FFL_OPT_PLUGIN,       FFL_OPT_TREE,
+    FFL_OPT_NEURONS,      FFL_OPT_LEAF,
+    FFL_OPT_MOE,          FFL_OPT_WIDTH,
+    FFL_OPT_WIDTH_OUT,    FFL_OPT_ACTIVATION,
+    FFL_OPT_PRESET,       FFL_OPT_BATCH,
+    FFL_OPT_THREADS,      FFL_OPT_CLASS,
+    FFL_OPT_FIXTURE,      FFL_OPT_SEED,
+    FFL_OPT_WEIGHTS,      FFL_OPT_INPUT,
+    FFL_OPT_RESULT,       FFL_OPT_CONTRACT,
+    FFL_OPT_INVARIANCE,   FFL_OPT_PROPERTIES,
+    FFL_OPT_BUDGET,       FFL_OPT_OUT,
+    FFL_OPT_JSON,         FFL_OPT_RESUME,
+    FFL_OPT_SHARD,        FFL_OPT_STRICT,
+    FFL_OPT_IN_PROCESS,   FFL_OPT_TIMEOUT,
+    FFL_OPT_SHRINK,       FFL_OPT_PROBLEMS,
+    FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT,
 };
 
@@ -320,7 +329,7 @@ const ffl_command ffl_command_check = {
         "margin\n"
         "(logits just inside and outside their bound), special (denormal, huge, NaN, Inf rows), collapsed "
         "(one\n"
-        "path), thrash (every leaf in turn), real:FILE.safetensors (a trained layer).\n\n"
+        "path), thrash (every leaf or expert in turn), real:FILE.safetensors (a trained layer).\n\n"
         "Verdicts: PASSED; SUSPECT: right only within the worst-case bound; FAILED; CRASHED; TIMEOUT; "
         "UNSUPPORTED\n"
         "and SKIPPED say why and fail nothing. A flip is a token on another path than the reference's that\n"
@@ -344,6 +353,7 @@ const ffl_command ffl_command_check = {
         "  fflab check\n"
         "  fflab check -v 'fff_*' --tree 1x11 --batch 1,128\n"
         "  fflab check -v fff_naive --fixture real:layer.safetensors\n"
+        "  fflab check -v 'moe_*' --moe 512x8:1,64x16:2 --width 256 --batch 1,33\n"
         "  fflab check --invariance --properties\n"
         "  fflab check --invariance -v 'fff_buckets_*' --tree 1x11 --threads 4\n"
         "  fflab check --plugin ./mine.so -v fff_mine --fixture ties,margin --in-process\n"

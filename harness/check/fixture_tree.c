@@ -8,6 +8,34 @@
 /* A logit moved by PULL along a direction of x outweighs the rest, which has about unit variance. */
 static const double PULL = 6, NOISE = 0.25;
 
+/* The rows that decide, and how they form trees: nodes of FFF, gates of leaf FFF. */
+typedef struct deciding {
+    float *w, *b;
+    size_t trees, nodes, rows;
+    size_t levels; /* of rows */
+    size_t depth;  /* decisions: the last level of an FFF decides nothing */
+} deciding;
+
+static deciding deciding_rows(const ffl_weights *w)
+{
+    const ffl_layer *l = &w->layer;
+    if (l->operation == FFL_FFF_LEAF)
+        return (deciding){.w = w->w_gate,
+                          .b = w->b_gate,
+                          .trees = 1,
+                          .nodes = l->gates,
+                          .rows = l->gates,
+                          .levels = l->levels,
+                          .depth = l->levels};
+    return (deciding){.w = w->w_in,
+                      .b = w->b_in,
+                      .trees = l->trees,
+                      .nodes = l->nodes,
+                      .rows = l->neurons,
+                      .levels = l->levels,
+                      .depth = l->levels - 1};
+}
+
 static double noise(ffl_random *random)
 {
     return NOISE * (2 * ffl_random_uniform(random) - 1);
@@ -32,14 +60,15 @@ static double *direction_new(const ffl_layer *layer, uint64_t seed)
 ffl_status ffl_fixture_collapsed(ffl_fixture *fixture, uint64_t seed)
 {
     const ffl_layer *l = &fixture->weights.layer;
+    const deciding d = deciding_rows(&fixture->weights);
     double *direction = direction_new(l, seed);
     if (!direction)
         return FFL_NO_MEMORY;
     ffl_random random = ffl_random_new(seed, FFL_STREAM_X);
-    for (size_t row = 0; row < l->neurons; row++) {
+    for (size_t row = 0; row < d.rows; row++) {
         const double lean = PULL * sign(&random) / (double)l->width_in;
         for (size_t i = 0; i < l->width_in; i++)
-            fixture->weights.w_in[row * l->width_in + i] += (float)(lean * direction[i]);
+            d.w[row * l->width_in + i] += (float)(lean * direction[i]);
     }
     for (size_t t = 0; t < fixture->tokens; t++)
         for (size_t i = 0; i < l->width_in; i++)
@@ -67,16 +96,17 @@ static size_t level_of(size_t node)
 ffl_status ffl_fixture_thrash(ffl_fixture *fixture, uint64_t seed)
 {
     const ffl_layer *l = &fixture->weights.layer;
-    const size_t depth = l->levels > 1 ? l->levels - 1 : 1, leaves = (size_t)1 << (l->levels - 1);
+    const deciding d = deciding_rows(&fixture->weights);
+    const size_t depth = d.depth ? d.depth : 1, leaves = (size_t)1 << d.depth;
     double *direction = direction_new(l, seed);
     if (!direction)
         return FFL_NO_MEMORY;
-    for (size_t row = 0; row < l->neurons; row++) {
-        const size_t level = level_of(row % l->nodes);
-        ffl_random random = ffl_random_new(seed, FFL_STREAM_MIRROR + row / l->nodes * FFL_LEVELS_MAX + level);
+    for (size_t row = 0; row < d.rows; row++) {
+        const size_t level = level_of(row % d.nodes);
+        ffl_random random = ffl_random_new(seed, FFL_STREAM_MIRROR + row / d.nodes * FFL_LEVELS_MAX + level);
         const double lean = PULL * sign(&random) * (double)depth / (double)l->width_in;
         for (size_t i = level; level < depth && i < l->width_in; i += depth)
-            fixture->weights.w_in[row * l->width_in + i] += (float)(lean * direction[i]);
+            d.w[row * l->width_in + i] += (float)(lean * direction[i]);
     }
     ffl_random random = ffl_random_new(seed, FFL_STREAM_X);
     for (size_t t = 0; t < fixture->tokens; t++)
@@ -89,8 +119,7 @@ ffl_status ffl_fixture_thrash(ffl_fixture *fixture, uint64_t seed)
     return FFL_OK;
 }
 
-/* The statistical bound (README.md) of one logit, with unit roundoff u of the products' factors. */
-static double logit_bound(const float *x, const float *w, size_t n, double u)
+double ffl_fixture_logit_bound(const float *x, const float *w, size_t n, double u)
 {
     double squares = 0;
     for (size_t i = 0; i < n; i++)
@@ -111,29 +140,31 @@ ffl_status ffl_fixture_margin(ffl_fixture *fixture, uint64_t seed)
     static const double unit[] = {0x1p-24, 0x1p-24, 0x1p-24, 0x1p-11, 0x1p-9};
     static const double factor[] = {0.5, -0.5, 2, -2, 0.02, -0.02};
     const ffl_layer *l = &fixture->weights.layer;
-    unsigned char *planted = ffl_alloc(l->neurons);
+    const deciding d = deciding_rows(&fixture->weights);
+    unsigned char *planted = ffl_alloc(d.rows + 1);
     if (!planted)
         return FFL_NO_MEMORY;
     ffl_random random = ffl_random_new(seed, FFL_STREAM_PLAN);
-    for (size_t planting = 0; planting < l->levels; planting++)
+    for (size_t planting = 0; planting < d.levels; planting++)
         for (size_t t = 0; t < fixture->tokens; t++)
-            for (size_t tree = 0; tree < l->trees; tree++) {
+            for (size_t tree = 0; tree < d.trees; tree++) {
                 const float *x = fixture->x + t * l->width_in;
-                size_t row = tree * l->nodes, node = 0;
-                if ((t + tree) % l->levels != planting)
+                size_t row = tree * d.nodes, node = 0;
+                if ((t + tree) % d.levels != planting)
                     continue;
                 for (size_t level = 0; level < planting; level++) {
-                    row = tree * l->nodes + node;
-                    const double z = ffl_reference_dot(x, l->w_in + row * l->width_in, l->width_in);
-                    node = 2 * node + 1 + (z + (double)l->b_in[row] > 0);
+                    row = tree * d.nodes + node;
+                    const double z = ffl_reference_dot(x, d.w + row * l->width_in, l->width_in);
+                    node = 2 * node + 1 + (z + (double)d.b[row] > 0);
                 }
-                row = tree * l->nodes + node;
+                row = tree * d.nodes + node;
                 if (planted[row])
                     continue;
-                const float *w = l->w_in + row * l->width_in;
-                const double bound = logit_bound(x, w, l->width_in, unit[ffl_random_below(&random, 5)]);
+                const float *w = d.w + row * l->width_in;
+                const double bound =
+                    ffl_fixture_logit_bound(x, w, l->width_in, unit[ffl_random_below(&random, 5)]);
                 const double wanted = factor[ffl_random_below(&random, 6)] * bound;
-                fixture->weights.b_in[row] = (float)(wanted - ffl_reference_dot(x, w, l->width_in));
+                d.b[row] = (float)(wanted - ffl_reference_dot(x, w, l->width_in));
                 planted[row] = 1;
             }
     ffl_free(planted);

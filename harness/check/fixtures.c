@@ -30,7 +30,7 @@ ffl_status ffl_fixture_check_name(const char *name)
 bool ffl_fixture_fits(const char *name, ffl_operation operation, const char **why)
 {
     *why = "a dense layer has no paths";
-    return operation == FFL_FFF || !(is(name, "margin") || is(name, "collapsed") || is(name, "thrash"));
+    return operation != FFL_FF || !(is(name, "margin") || is(name, "collapsed") || is(name, "thrash"));
 }
 
 /* One row in eight of one sign, one with an outlier: sums that do not average out. */
@@ -95,6 +95,8 @@ static void special_rows(float *x, size_t tokens, size_t width, uint64_t seed)
 static void drop_bias(ffl_weights *w)
 {
     memset(w->b_in, 0, w->layer.neurons * sizeof *w->b_in);
+    if (w->b_gate)
+        memset(w->b_gate, 0, w->layer.gates * sizeof *w->b_gate);
 }
 
 static ffl_status fill(ffl_fixture *f, const ffl_fixture_request *request)
@@ -107,12 +109,13 @@ static ffl_status fill(ffl_fixture *f, const ffl_fixture_request *request)
     if (!request->bias)
         drop_bias(&f->weights);
     normal_rows(f->x, f->tokens, width, request->seed);
+    const bool mixture = f->weights.layer.operation == FFL_MOE;
     if (is(name, "margin"))
-        return ffl_fixture_margin(f, request->seed);
+        return (mixture ? ffl_fixture_margin_mixture : ffl_fixture_margin)(f, request->seed);
     if (is(name, "collapsed"))
-        return ffl_fixture_collapsed(f, request->seed);
+        return (mixture ? ffl_fixture_collapsed_mixture : ffl_fixture_collapsed)(f, request->seed);
     if (is(name, "thrash"))
-        return ffl_fixture_thrash(f, request->seed);
+        return (mixture ? ffl_fixture_thrash_mixture : ffl_fixture_thrash)(f, request->seed);
     if (is(name, "ties"))
         ffl_fixture_ties(f, request->bias, request->seed);
     else if (is(name, "special"))
@@ -130,7 +133,7 @@ ffl_status ffl_fixture_make(const ffl_fixture_request *request, ffl_fixture *out
     if (strncmp(request->name, "real:", 5) == 0)
         return ffl_fixture_real(request, out);
     ffl_status status =
-        ffl_weights_new(&request->shape, request->bias && request->shape.operation == FFL_FF, &out->weights);
+        ffl_weights_new(&request->shape, request->bias && request->shape.operation != FFL_FFF, &out->weights);
     if (status == FFL_OK) {
         out->x = ffl_alloc_array(request->tokens * request->shape.width_in, sizeof *out->x);
         status = out->x ? fill(out, request) : FFL_NO_MEMORY;

@@ -8,6 +8,7 @@
  *   margin     FFF: biases put one logit per token and tree just inside or just outside its error bound
  *   collapsed  FFF: every token takes one path
  *   thrash     FFF: every leaf in turn, far ones next
+ *              all three: gates of a leaf FFF as nodes of a tree; a mixture's in fixture_experts.c
  *   special    denormal, huge, NaN, Inf and zero rows among good ones
  *   real:FILE  a layer, and inputs when it has them, from a safetensors file
  */
@@ -27,7 +28,7 @@ typedef struct ffl_fixture {
 typedef struct ffl_fixture_request {
     const char *name;
     ffl_layer shape; /* real: operation and activation; trees and levels 0 = as the file says */
-    bool bias;       /* false: b_in is zero and b_out absent (margin and real have their own) */
+    bool bias;       /* false: b_in and b_gate are zero, b_out absent (margin and real have their own) */
     size_t tokens;   /* real: 0 = as many as the file has */
     uint64_t seed;
 } ffl_fixture_request;
@@ -38,7 +39,7 @@ extern const char *const ffl_fixture_names[];
 /* FFL_BAD_INPUT, listing the names, when it is neither one of them nor real:FILE. */
 ffl_status ffl_fixture_check_name(const char *name);
 
-/* False, with a reason, where the fixture makes no sense: margin, collapsed and thrash need a tree. */
+/* False, with a reason, where the fixture makes no sense: margin, collapsed and thrash need a choice. */
 bool ffl_fixture_fits(const char *name, ffl_operation operation, const char **why);
 
 /* FFL_UNSUPPORTED, saying why, when such data cannot be made for the shape. */
@@ -56,6 +57,13 @@ void ffl_fixture_ties(ffl_fixture *fixture, bool bias, uint64_t seed);
 ffl_status ffl_fixture_margin(ffl_fixture *fixture, uint64_t seed);
 ffl_status ffl_fixture_collapsed(ffl_fixture *fixture, uint64_t seed);
 ffl_status ffl_fixture_thrash(ffl_fixture *fixture, uint64_t seed);
+ffl_status ffl_fixture_margin_mixture(ffl_fixture *fixture, uint64_t seed);
+ffl_status ffl_fixture_collapsed_mixture(ffl_fixture *fixture, uint64_t seed);
+ffl_status ffl_fixture_thrash_mixture(ffl_fixture *fixture, uint64_t seed);
+
+/* The statistical bound (README.md) of one logit, with unit roundoff u of the products' factors. */
+double ffl_fixture_logit_bound(const float *x, const float *w, size_t n, double u);
+
 ffl_status ffl_fixture_real(const ffl_fixture_request *request, ffl_fixture *out);
 
 /* Streams of the seed that fixtures draw from, apart from those of the weights. */

@@ -163,14 +163,23 @@ ffl_status ffl_guarded_layer_new(const ffl_layer *l, ffl_guarded_layer *out)
 {
     *out = (ffl_guarded_layer){.layer = *l};
     ffl_layer *own = &out->layer;
-    ffl_status status =
-        guard_weights(&out->weights[0], "w_in", l->w_in, l->neurons * l->width_in, &own->w_in);
-    if (status == FFL_OK)
-        status = guard_weights(&out->weights[1], "b_in", l->b_in, l->neurons, &own->b_in);
-    if (status == FFL_OK)
-        status = guard_weights(&out->weights[2], "w_out", l->w_out, l->neurons * l->width_out, &own->w_out);
-    if (status == FFL_OK)
-        status = guard_weights(&out->weights[3], "b_out", l->b_out, l->width_out, &own->b_out);
+    const struct {
+        const char *name;
+        const float *from;
+        size_t count;
+        const float **to;
+    } weights[FFL_GUARDED_WEIGHTS] = {
+        {"w_in", l->w_in, l->neurons * l->width_in, &own->w_in},
+        {"b_in", l->b_in, l->neurons, &own->b_in},
+        {"w_out", l->w_out, l->neurons * l->width_out, &own->w_out},
+        {"b_out", l->b_out, ffl_layer_output_biases(l), &own->b_out},
+        {"w_gate", l->w_gate, l->gates * l->width_in, &own->w_gate},
+        {"b_gate", l->b_gate, l->gates, &own->b_gate},
+    };
+    ffl_status status = FFL_OK;
+    for (size_t i = 0; i < FFL_GUARDED_WEIGHTS && status == FFL_OK; i++)
+        status = guard_weights(&out->weights[i], weights[i].name, weights[i].from, weights[i].count,
+                               weights[i].to);
     if (status != FFL_OK)
         ffl_guarded_layer_free(out);
     return status;

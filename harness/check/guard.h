@@ -52,7 +52,7 @@ bool ffl_guard_explain(const void *address, char *out, size_t size);
 
 /* ---- The weights of a layer in such buffers, read-only ---- */
 
-enum { FFL_GUARDED_WEIGHTS = 4 };
+enum { FFL_GUARDED_WEIGHTS = 6 };
 
 typedef struct ffl_guarded_layer {
     ffl_layer layer; /* its weights are the ones below */

@@ -39,7 +39,7 @@ static void negate(ffl_weights *w)
     const ffl_layer *l = &w->layer;
     for (size_t i = 0; i < l->neurons * l->width_out; i++)
         w->w_out[i] = -w->w_out[i];
-    for (size_t j = 0; w->b_out && j < l->width_out; j++)
+    for (size_t j = 0; w->b_out && j < ffl_layer_output_biases(l); j++)
         w->b_out[j] = -w->b_out[j];
 }
 

@@ -51,6 +51,10 @@ ffl_status ffl_properties_new(const ffl_check_case *check_case, ffl_properties *
     if (!p)
         return FFL_NO_MEMORY;
     p->check_case = *check_case;
+    if (ffl_operation_has_experts(shape->operation)) {
+        *out = p;
+        return FFL_OK;
+    }
     p->tokens = check_case->batch < TOKENS_MIN ? TOKENS_MIN : check_case->batch;
     p->x = ffl_alloc_array(p->tokens * shape->width_in, sizeof *p->x);
     p->divided = ffl_alloc_array(p->tokens * shape->width_in, sizeof *p->divided);
@@ -380,6 +384,12 @@ ffl_status ffl_properties_run(ffl_properties *p, const ffl_variant *variant, ffl
     const char *why = "";
     subject s = {.all = p, .variant = variant, .out = out};
     *out = (ffl_judgement){.flip_margin = NAN, .error_statistical = NAN, .error_worst = NAN};
+    if (ffl_operation_has_experts(p->check_case.shape.operation)) {
+        out->verdict = FFL_UNSUPPORTED_HERE;
+        snprintf(out->reason, sizeof out->reason,
+                 "gates add nothing to y, so no output weights can name the ones that decided");
+        return FFL_OK;
+    }
     if (!ffl_variant_supports(variant, layer_of(&s, FFL_SPELLED), p->check_case.batch,
                               variant->threaded ? p->check_case.threads : 1, &why)) {
         out->verdict = FFL_UNSUPPORTED_HERE;

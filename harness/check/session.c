@@ -308,7 +308,7 @@ ffl_status ffl_session_run(const ffl_session *session)
     work w = {.session = session, .start_s = now_seconds(), .hung = calloc(session->variant_count + 1, 1)};
     const int most = most_threads(session->cases);
     ffl_status status = w.hung ? FFL_OK : ffl_fail(FFL_NO_MEMORY, "no memory for the check");
-    for (int operation = FFL_FFF; operation >= FFL_FF && status == FFL_OK; operation--)
+    for (int operation = FFL_OPERATION_COUNT - 1; operation >= FFL_FF && status == FFL_OK; operation--)
         for (int threads = 1; threads <= most && status == FFL_OK; threads++) {
             w.operation = (ffl_operation)operation;
             w.threads = threads;

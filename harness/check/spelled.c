@@ -16,6 +16,8 @@ static size_t digits_of(const ffl_layer *shape)
 
 size_t ffl_spelled_width(const ffl_layer *shape)
 {
+    if (ffl_operation_has_experts(shape->operation))
+        return 1; /* nothing is spelled: properties.c */
     return shape->operation == FFL_FF ? shape->neurons
                                       : shape->trees * shape->levels * (1 + digits_of(shape));
 }

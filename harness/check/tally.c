@@ -5,6 +5,7 @@
 #include "harness/environment.h"
 #include "harness/registry.h"
 #include "harness/selftest/score.h"
+#include "harness/workload/shapes.h"
 #include "kernels/blas.h"
 #include "kernels/cublas.h"
 #include "kernels/onednn.h"
@@ -167,12 +168,11 @@ static void describe_variant(const ffl_variant *v, ffl_record *record)
 static void describe_case(const ffl_variant *v, const ffl_check_case *item, ffl_record *record)
 {
     const ffl_layer *s = &item->shape;
-    if (s->operation == FFL_FFF)
-        SET(shape, "%zux%zu", s->trees, s->levels - 1);
-    else
+    ffl_shape_name(s, record->shape, sizeof record->shape);
+    if (s->operation == FFL_FF)
         SET(shape, "dense");
     record->trees = (int64_t)s->trees;
-    record->depth = s->levels ? (int64_t)s->levels - 1 : 0;
+    record->depth = (int64_t)(s->operation == FFL_FFF ? s->levels - 1 : s->levels);
     record->neurons = (int64_t)s->neurons;
     record->width_in = (int64_t)s->width_in;
     record->width_out = (int64_t)s->width_out;
