@@ -27,24 +27,6 @@ static ffl_status find_variant(const char *name, const ffl_variant **out)
     return FFL_OK;
 }
 
-static ffl_status read_request(const ffl_options *options, const ffl_variant *variant, ffl_layer_request *out)
-{
-    size_t activation;
-    ffl_tree_list trees = {.count = 0};
-    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, ffl_activation_names, FFL_GELU, &activation));
-    if (ffl_option_given(options, FFL_OPT_TREE))
-        FFL_TRY(ffl_option_trees(options, "", &trees));
-    if (trees.count > 1)
-        return ffl_fail(FFL_BAD_INPUT, "--tree %s: the weights are of one shape, expected one TxD",
-                        options->value[FFL_OPT_TREE]);
-    *out = (ffl_layer_request){.operation = variant->operation, .activation = (ffl_activation)activation};
-    if (trees.count) {
-        out->trees = trees.value[0].trees;
-        out->levels = trees.value[0].levels;
-    }
-    return FFL_OK;
-}
-
 /* --input, or else the inputs beside the weights. */
 static ffl_status read_rows(const ffl_options *options, const ffl_layer *layer, rows *out)
 {
@@ -124,7 +106,7 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     if (!ffl_option_given(options, FFL_OPT_WEIGHTS) || !ffl_option_given(options, FFL_OPT_OUTPUT))
         return ffl_fail(FFL_BAD_INPUT, "run needs --weights FILE and --output Y.npy; see `fflab run --help`");
     FFL_TRY(find_variant(options->words[0], &variant));
-    FFL_TRY(read_request(options, variant, &request));
+    FFL_TRY(ffl_layer_request_read(options, variant->operation, &request));
     FFL_TRY(ffl_option_size(options, FFL_OPT_THREADS, 1, THREADS_MAX, 1, &threads));
     FFL_TRY(ffl_layer_file_read(options->value[FFL_OPT_WEIGHTS], &request, &weights));
     const ffl_status status = apply(options, variant, &weights.layer, (int)threads);
@@ -132,21 +114,31 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     return status;
 }
 
-static const ffl_option run_options[] = {FFL_OPT_WEIGHTS, FFL_OPT_INPUT,        FFL_OPT_OUTPUT,
-                                         FFL_OPT_TREE,    FFL_OPT_ACTIVATION,   FFL_OPT_THREADS,
-                                         FFL_OPT_PLUGIN,  FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+static const ffl_option run_options[] = {FFL_OPT_WEIGHTS,
+                                         FFL_OPT_INPUT,
+                                         FFL_OPT_OUTPUT,
+                                         FFL_OPT_TREE,
+                                         FFL_OPT_LEAF,
+                                         FFL_OPT_MOE,
+                                         FFL_OPT_ACTIVATION,
+                                         FFL_OPT_THREADS,
+                                         FFL_OPT_PLUGIN,
+                                         FFL_OPT_BLAS_LIBRARY,
+                                         FFL_OPT_KEEP_BLAS_ENVIRONMENT,
                                          FFL_OPT_COUNT};
 
 const ffl_command ffl_command_run = {
     .name = "run",
     .summary = "apply one variant to your own weights and inputs",
-    .usage = "VARIANT --weights FILE [--input X.npy] --output Y.npy [--tree TxD]",
+    .usage = "VARIANT --weights FILE [--input X.npy] --output Y.npy [--tree TxD | --leaf DxW | --moe ExW:K]",
     .help = "Weights are a .safetensors file with linear_in.weight [N, width], linear_in.bias [N] (optional) "
             "and\n"
             "linear_out.weight [width out, N], or dense_in and dense_out likewise; F32, F64, F16 or BF16. "
             "One layer of\n"
             "a checkpoint is named after a colon. The tree is the file's metadata (depth, parallel_trees), "
-            "or --tree.\n"
+            "or --tree;\n"
+            "for fff_leaf and moe variants there are gate.weight and gate.bias besides, and --leaf or "
+            "--moe.\n"
             "Inputs are float32 rows [tokens, width]; without --input, the weight file's own tensor x. The "
             "output is\n"
             "float32 [tokens, width out] and replaces Y.npy only when all went well.\n\n"

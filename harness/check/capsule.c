@@ -15,7 +15,6 @@ static const char *const data_names[] = {[FFL_DATA_GENERAL] = "general",
                                          [FFL_DATA_EXACT] = "exact",
                                          [FFL_DATA_EQUAL_PRODUCTS] = "equal_products",
                                          NULL};
-static const char *const operation_names[] = {[FFL_FF] = "ff", [FFL_FFF] = "fff", NULL};
 
 enum { ROWS_OF_SINGLES = 3 }; /* as a trial of single tokens has them */
 
@@ -43,6 +42,7 @@ ffl_check_case ffl_capsule_case(const ffl_capsule *capsule)
                            .threads = capsule->threads,
                            .seed = capsule->seed};
     item.shape.w_in = item.shape.b_in = item.shape.w_out = item.shape.b_out = NULL;
+    item.shape.w_gate = item.shape.b_gate = NULL;
     return item;
 }
 
@@ -75,14 +75,20 @@ uint64_t ffl_capsule_hash(const ffl_capsule *c)
                                l->width_in,
                                l->width_out,
                                l->neurons,
-                               l->levels};
+                               l->levels,
+                               l->experts,
+                               l->chosen};
     uint64_t hash = mix(0xcbf29ce484222325, called, sizeof called);
     hash = mix(hash, c->variant, strlen(c->variant));
     hash = mix(hash, l->w_in, l->neurons * l->width_in * sizeof(float));
     hash = mix(hash, l->b_in, l->neurons * sizeof(float));
     hash = mix(hash, l->w_out, l->neurons * l->width_out * sizeof(float));
     if (l->b_out)
-        hash = mix(hash, l->b_out, l->width_out * sizeof(float));
+        hash = mix(hash, l->b_out, ffl_layer_output_biases(l) * sizeof(float));
+    if (l->gates) {
+        hash = mix(hash, l->w_gate, l->gates * l->width_in * sizeof(float));
+        hash = mix(hash, l->b_gate, l->gates * sizeof(float));
+    }
     return mix(hash, c->fixture.x, c->fixture.tokens * l->width_in * sizeof(float));
 }
 
@@ -98,10 +104,11 @@ static void note(json_t *notes, const char *key, unsigned long long value)
 ffl_status ffl_capsule_write(const char *path, const ffl_capsule *c)
 {
     const ffl_layer_entry entry = {.layer = c->fixture.weights.layer, .x = c->fixture.x};
-    json_t *notes = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "capsule", "1", "variant", c->variant, "operation",
-        operation_names[entry.layer.operation], "activation", ffl_activation_names[entry.layer.activation],
-        "data", data_names[c->fixture.data], "found", c->found, "origin", c->origin, "commit", FFL_COMMIT);
+    json_t *notes =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "capsule", "1", "variant", c->variant,
+                  "operation", ffl_operation_names[entry.layer.operation], "activation",
+                  ffl_activation_names[entry.layer.activation], "data", data_names[c->fixture.data], "found",
+                  c->found, "origin", c->origin, "commit", FFL_COMMIT);
     if (!notes)
         return ffl_fail(FFL_NO_MEMORY, "no memory for the capsule %s", path);
     note(notes, "batch", c->batch);
@@ -165,7 +172,7 @@ static ffl_status read_call(const reader *r, ffl_capsule *out, ffl_layer_request
     FFL_TRY(read_text(r, "variant", out->variant, sizeof out->variant));
     FFL_TRY(read_text(r, "found", out->found, sizeof out->found));
     FFL_TRY(read_text(r, "origin", out->origin, sizeof out->origin));
-    FFL_TRY(read_choice(r, "operation", operation_names, &operation));
+    FFL_TRY(read_choice(r, "operation", ffl_operation_names, &operation));
     FFL_TRY(read_choice(r, "activation", ffl_activation_names, &activation));
     FFL_TRY(read_choice(r, "data", data_names, &data));
     FFL_TRY(read_number(r, "threads", 1, THREADS_MAX, &threads));

@@ -1,5 +1,6 @@
 #include "harness/check/cases.h"
 #include "harness/check/fixtures.h"
+#include "harness/files/layer_file.h"
 #include "harness/workload/shapes.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,8 +61,7 @@ typedef struct wanted {
 
 static ffl_status refuse_for_files(const ffl_options *options, const char *fixture)
 {
-    static const ffl_option own[] = {FFL_OPT_PRESET, FFL_OPT_NEURONS, FFL_OPT_LEAF,
-                                     FFL_OPT_MOE,    FFL_OPT_WIDTH,   FFL_OPT_WIDTH_OUT};
+    static const ffl_option own[] = {FFL_OPT_PRESET, FFL_OPT_NEURONS, FFL_OPT_WIDTH, FFL_OPT_WIDTH_OUT};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (ffl_option_given(options, own[i]))
             return ffl_fail(FFL_BAD_INPUT, "%s %s: the shape of --fixture %s comes from the file",
@@ -123,6 +123,17 @@ static ffl_status add_file(const ffl_options *options, const wanted *w, const ch
                            ffl_operation operation, ffl_case_list *list)
 {
     const size_t trees = operation == FFL_FFF ? w->real_trees.count : 1;
+    const bool has_experts = ffl_operation_has_experts(operation);
+    const char *path = fixture + strlen("real:");
+    ffl_layer_request experts = {.operation = operation};
+    ffl_operation named;
+    bool known;
+    FFL_TRY(ffl_layer_file_experts(path, &named, &known));
+    if (has_experts)
+        FFL_TRY(ffl_layer_request_read(options, operation, &experts));
+    /* Another operation's file is no mistake: variants of several may be selected. */
+    if ((known && named != operation) || (has_experts && !known && !experts.expert_width))
+        return FFL_OK;
     for (size_t i = 0; i < trees; i++) {
         ffl_fixture file;
         ffl_fixture_request request = {.name = fixture, .seed = w->seed};
@@ -132,9 +143,16 @@ static ffl_status add_file(const ffl_options *options, const wanted *w, const ch
             request.shape.trees = w->real_trees.value[i].trees;
             request.shape.levels = w->real_trees.value[i].levels;
         }
+        if (has_experts) {
+            request.shape.levels = experts.levels;
+            request.shape.experts = experts.experts;
+            request.shape.expert_width = experts.expert_width;
+            request.shape.chosen = experts.chosen;
+        }
         FFL_TRY(ffl_fixture_make(&request, &file));
         ffl_check_case item = {.batch = file.tokens, .shape = file.weights.layer, .seed = w->seed};
         item.shape.w_in = item.shape.b_in = item.shape.w_out = item.shape.b_out = NULL;
+        item.shape.w_gate = item.shape.b_gate = NULL;
         ffl_fixture_free(&file);
         snprintf(item.fixture, sizeof item.fixture, "%s", fixture);
         if (ffl_option_given(options, FFL_OPT_BATCH))
@@ -208,7 +226,7 @@ void ffl_case_words(const ffl_check_case *item, int threads, char *out, size_t s
     if (!is_real(item->fixture))
         snprintf(widths, sizeof widths, " --width %zu --width-out %zu", s->width_in, s->width_out);
     snprintf(out, size, ffl_case_of_ways(item) ? "--%s" : "--fixture %s", item->fixture);
-    if (s->operation == FFL_FFF || !is_real(item->fixture))
+    if (s->operation != FFL_FF || !is_real(item->fixture))
         snprintf(out + strlen(out), size - strlen(out), " %s %s",
                  ffl_option_name(ffl_shape_option(s->operation)), shape);
     snprintf(out + strlen(out), size - strlen(out), "%s --batch %zu --activation %s --threads %d --seed %llu",

@@ -1,4 +1,5 @@
 #include "harness/check/explain.h"
+#include "harness/check/choices.h"
 #include "harness/check/combine.h"
 #include "harness/check/expected.h"
 #include "harness/check/match.h"
@@ -241,6 +242,65 @@ static ffl_status explain_dense(const ffl_arithmetic *a, const ffl_bad_row *row,
     return FFL_OK;
 }
 
+/* ---- Experts ---- */
+
+typedef struct telling {
+    text *t;
+    const ffl_bad_row *row;
+    ffl_experts *experts;
+    ffl_outcome outcome;
+    size_t shown;
+} telling;
+
+static ffl_status tell_choice(void *to, const int32_t *set, double margin, bool *stop)
+{
+    telling *told = to;
+    const ffl_experts *e = told->experts;
+    char name[96];
+    *stop = told->shown++ == PATHS_SHOWN;
+    if (*stop) {
+        add(told->t, "; and more");
+        return FFL_OK;
+    }
+    FFL_TRY(ffl_experts_outcome(told->experts, set, &told->outcome));
+    ffl_choice_name(e->layer, set, name, sizeof name);
+    add(told->t, "%s", told->shown == 1 ? "\nadmissible: " : "; ");
+    add_value(told->t, e->arithmetic, told->outcome.y[told->row->element],
+              (double)told->outcome.statistical[told->row->element]);
+    add(told->t, " from %s", name);
+    if (margin >= 0)
+        add(told->t, " (a gate is off by %.2g of its bound)", margin);
+    return FFL_OK;
+}
+
+static ffl_status explain_experts(const ffl_arithmetic *a, const ffl_bad_row *row, text *t)
+{
+    const size_t width = a->layer->width_out;
+    ffl_experts experts;
+    char hint[256];
+    bool too_many = false;
+    FFL_TRY(ffl_experts_new(a->layer, a, &experts));
+    telling told = {.t = t,
+                    .row = row,
+                    .experts = &experts,
+                    .outcome = {.y = ffl_alloc_array(width, 2 * sizeof(double))}};
+    told.outcome.statistical = (float *)(told.outcome.y + width);
+    told.outcome.worst = told.outcome.statistical + width;
+    ffl_status status = told.outcome.y ? ffl_experts_row(&experts, row->x) : FFL_NO_MEMORY;
+    if (status == FFL_OK)
+        status = ffl_choices_each(&experts, false, tell_choice, &told, &too_many);
+    if (status == FFL_OK && too_many && told.shown == 0)
+        add(t, "\nadmissible: more than %d choices of experts", FFL_CHOICES_MAX);
+    if (status == FFL_OK)
+        status = ffl_choices_hint(&experts, row->got, hint, sizeof hint);
+    if (status == FFL_OK)
+        add(t, "\nwrong choice: %s",
+            hint[0] ? hint + strlen("; ") : "no other expert or share explains the row");
+    ffl_experts_free(&experts);
+    ffl_free(told.outcome.y);
+    return status;
+}
+
 ffl_status ffl_explain_row(const ffl_layer *layer, const ffl_contract *contract, ffl_data data,
                            const ffl_bad_row *row, char *out, size_t size)
 {
@@ -250,8 +310,9 @@ ffl_status ffl_explain_row(const ffl_layer *layer, const ffl_contract *contract,
     text t = {.at = out, .left = size};
     FFL_TRY(ffl_expected_new(&a, row->x, layer->width_in, &first, 1, &e));
     add(&t, "row %zu element %zu: got %.9g", row->row, row->element, (double)row->got[row->element]);
-    const ffl_status status =
-        layer->operation == FFL_FFF ? explain_tree(&a, row, &e, &t) : explain_dense(&a, row, &e, &t);
+    const ffl_status status = layer->operation == FFL_FFF  ? explain_tree(&a, row, &e, &t)
+                              : layer->operation == FFL_FF ? explain_dense(&a, row, &e, &t)
+                                                           : explain_experts(&a, row, &t);
     ffl_expected_free(&e);
     return status;
 }

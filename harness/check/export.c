@@ -52,17 +52,22 @@ static ffl_status export_fixture(const char *dir, const ffl_fixture *fixture)
     return status;
 }
 
-/* The one case that the options name: a tree, or with --neurons a dense layer. */
+/* The one case that the options name: a tree, or with --neurons, --leaf or --moe another layer. */
 static ffl_status read_case(const ffl_options *options, ffl_check_case *out)
 {
-    const bool dense = ffl_option_given(options, FFL_OPT_NEURONS);
     ffl_case_list cases = {0};
+    int operation = FFL_OPERATION_COUNT;
+    for (int o = 0; o < FFL_OPERATION_COUNT && operation == FFL_OPERATION_COUNT; o++)
+        if (o != FFL_FFF && ffl_option_given(options, ffl_shape_option((ffl_operation)o)))
+            operation = o;
+    if (operation == FFL_OPERATION_COUNT && ffl_option_given(options, FFL_OPT_TREE))
+        operation = FFL_FFF;
     if (!ffl_option_given(options, FFL_OPT_FIXTURE) || !ffl_option_given(options, FFL_OPT_BATCH) ||
-        !(dense || ffl_option_given(options, FFL_OPT_TREE)))
+        operation == FFL_OPERATION_COUNT)
         return ffl_fail(FFL_BAD_INPUT,
-                        "export needs --fixture NAME, --batch B, and --tree TxD or --neurons N; see "
-                        "`fflab export --help`");
-    FFL_TRY(ffl_cases_from_options(options, dense ? FFL_FF : FFL_FFF, &cases));
+                        "export needs --fixture NAME, --batch B, and --tree TxD, --neurons N, --leaf DxW or "
+                        "--moe ExW:K; see `fflab export --help`");
+    FFL_TRY(ffl_cases_from_options(options, (ffl_operation)operation, &cases));
     const size_t count = cases.count;
     if (count)
         *out = cases.items[0];
@@ -102,14 +107,15 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option export_options[] = {
-    FFL_OPT_TREE,  FFL_OPT_NEURONS, FFL_OPT_WIDTH, FFL_OPT_WIDTH_OUT, FFL_OPT_ACTIVATION,
-    FFL_OPT_BATCH, FFL_OPT_FIXTURE, FFL_OPT_SEED,  FFL_OPT_COUNT,
+    FFL_OPT_TREE,       FFL_OPT_NEURONS, FFL_OPT_LEAF,    FFL_OPT_MOE,  FFL_OPT_WIDTH, FFL_OPT_WIDTH_OUT,
+    FFL_OPT_ACTIVATION, FFL_OPT_BATCH,   FFL_OPT_FIXTURE, FFL_OPT_SEED, FFL_OPT_COUNT,
 };
 
 const ffl_command ffl_command_export = {
     .name = "export",
     .summary = "write a case as files: weights, inputs, reference outputs, paths",
-    .usage = "DIR --fixture NAME --tree TxD | --neurons N --batch B [--width H] [--seed N]",
+    .usage = "DIR --fixture NAME --tree TxD | --neurons N | --leaf DxW | --moe ExW:K --batch B [--width H] "
+             "[--seed N]",
     .help =
         "The words are those at the end of check's lines, so any of its cases can be had. DIR gets\n"
         "layer.safetensors (weights, x, and y in double precision), x.npy, y.npy and, for a tree, path.npy\n"
@@ -117,6 +123,7 @@ const ffl_command ffl_command_export = {
         "`fflab check --weights DIR/layer.safetensors --input DIR/x.npy --result Y.npy`.\n\n"
         "Examples:\n"
         "  fflab export case --fixture random --tree 1x11 --batch 128\n"
+        "  fflab export case --fixture exact --moe 64x16:2 --width 256 --batch 33\n"
         "  fflab export case --fixture ties --neurons 4095 --width 768 --batch 17 --activation relu --seed "
         "5\n",
     .options = export_options,

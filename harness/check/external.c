@@ -57,24 +57,31 @@ ffl_status ffl_external_validate(const ffl_options *options)
     return read_contract(options, &contract);
 }
 
+/* --leaf, --moe, or what the file says it is with experts; FFL_FFF otherwise. */
+static ffl_status find_operation(const ffl_options *options, ffl_operation *out)
+{
+    bool known;
+    *out = FFL_FFF_LEAF;
+    if (ffl_option_given(options, FFL_OPT_LEAF))
+        return FFL_OK;
+    *out = FFL_MOE;
+    if (ffl_option_given(options, FFL_OPT_MOE))
+        return FFL_OK;
+    FFL_TRY(ffl_layer_file_experts(options->value[FFL_OPT_WEIGHTS], out, &known));
+    *out = known ? *out : FFL_FFF;
+    return FFL_OK;
+}
+
 /* The tree of --tree or of the file; a file without one, or --neurons, is a dense layer. */
 static ffl_status read_layer(const ffl_options *options, ffl_weights *out)
 {
-    ffl_layer_request request = {.operation = FFL_FFF};
-    size_t activation;
-    ffl_tree_list trees = {.count = 0};
+    ffl_operation operation;
+    ffl_layer_request request;
     const char *path = options->value[FFL_OPT_WEIGHTS];
-    FFL_TRY(ffl_option_choice(options, FFL_OPT_ACTIVATION, ffl_activation_names, FFL_GELU, &activation));
-    request.activation = (ffl_activation)activation;
-    if (ffl_option_given(options, FFL_OPT_TREE)) {
-        FFL_TRY(ffl_option_trees(options, "", &trees));
-        if (trees.count > 1)
-            return ffl_fail(FFL_BAD_INPUT, "--tree %s: the result is of one shape",
-                            options->value[FFL_OPT_TREE]);
-        request.trees = trees.value[0].trees;
-        request.levels = trees.value[0].levels;
+    FFL_TRY(find_operation(options, &operation));
+    FFL_TRY(ffl_layer_request_read(options, operation, &request));
+    if (operation != FFL_FFF || request.trees)
         return ffl_layer_file_read(path, &request, out);
-    }
     if (!ffl_option_given(options, FFL_OPT_NEURONS) && ffl_layer_file_read(path, &request, out) == FFL_OK)
         return FFL_OK;
     request.operation = FFL_FF;
@@ -139,11 +146,12 @@ static void print(const ffl_options *options, const ffl_layer *layer, const ffl_
         json_decref(document);
         return;
     }
+    static const char *const words[] = {
+        [FFL_FF] = "dense", [FFL_FFF] = "tree", [FFL_FFF_LEAF] = "leaf tree", [FFL_MOE] = "mixture"};
     char shape[64];
     ffl_shape_name(layer, shape, sizeof shape);
     printf("%s: %s%s as %s on %s %s; %zu rows, %zu flips", result, ffl_verdict_name(j->verdict),
-           j->weak ? " (WEAK)" : "", contract, layer->operation == FFL_FFF ? "tree" : "dense", shape, j->rows,
-           j->flips);
+           j->weak ? " (WEAK)" : "", contract, words[layer->operation], shape, j->rows, j->flips);
     if (isfinite(j->error_statistical))
         printf(", worst error %.3f of its bound", j->error_statistical);
     if (j->unbounded_rows)

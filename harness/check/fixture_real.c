@@ -10,10 +10,14 @@ enum { TOKENS_WITHOUT_INPUTS = 64 };
 ffl_status ffl_fixture_real(const ffl_fixture_request *request, ffl_fixture *out)
 {
     const char *path = request->name + strlen("real:");
-    const ffl_layer_request wanted = {.operation = request->shape.operation,
-                                      .activation = request->shape.activation,
-                                      .trees = request->shape.trees,
-                                      .levels = request->shape.levels};
+    const ffl_layer *shape = &request->shape;
+    const ffl_layer_request wanted = {.operation = shape->operation,
+                                      .activation = shape->activation,
+                                      .trees = shape->operation == FFL_FFF ? shape->trees : 0,
+                                      .levels = shape->levels,
+                                      .experts = shape->experts,
+                                      .expert_width = shape->expert_width,
+                                      .chosen = shape->chosen};
     float *stored = NULL;
     size_t stored_tokens = 0;
     FFL_TRY(ffl_layer_file_read(path, &wanted, &out->weights));

@@ -7,10 +7,10 @@ typedef struct kept {
     size_t *at, count;
 } kept;
 
-/* Of what a capsule is copied from: shape, and which rows, columns and neurons. */
+/* Of what a capsule is copied from: shape, and which rows, columns, neurons, gates and experts. */
 typedef struct cut {
     ffl_layer shape;
-    kept rows, in, out, neurons;
+    kept rows, in, out, neurons, gates, experts;
 } cut;
 
 static ffl_status keep_all(size_t total, kept *out)
@@ -34,6 +34,8 @@ static void cut_free(cut *c)
     ffl_free(c->in.at);
     ffl_free(c->out.at);
     ffl_free(c->neurons.at);
+    ffl_free(c->gates.at);
+    ffl_free(c->experts.at);
 }
 
 static ffl_status cut_nothing(const ffl_capsule *from, cut *c)
@@ -47,6 +49,10 @@ static ffl_status cut_nothing(const ffl_capsule *from, cut *c)
         status = keep_all(l->width_out, &c->out);
     if (status == FFL_OK)
         status = keep_all(l->neurons, &c->neurons);
+    if (status == FFL_OK)
+        status = keep_all(l->gates, &c->gates);
+    if (status == FFL_OK) /* rows of the output bias */
+        status = keep_all(l->experts ? l->experts : 1, &c->experts);
     if (status != FFL_OK)
         cut_free(c);
     return status;
@@ -75,10 +81,57 @@ static void cut_levels(const ffl_layer *l, size_t levels, int side, cut *c)
     c->shape.nodes = nodes;
 }
 
+/* All neurons of the experts that are kept. */
+static void keep_experts(const ffl_layer *l, cut *c)
+{
+    size_t count = 0;
+    for (size_t e = 0; e < c->experts.count; e++)
+        for (size_t k = 0; k < l->expert_width; k++)
+            c->neurons.at[count++] = c->experts.at[e] * l->expert_width + k;
+    c->neurons.count = count;
+    c->shape.experts = c->experts.count;
+}
+
+/* A leaf tree of fewer levels, with the first leaf of each subtree that goes; or a subtree with its leaves.
+ */
+static void cut_leaves(const ffl_layer *l, size_t levels, int side, cut *c)
+{
+    const size_t gates = ((size_t)1 << levels) - 1, leaves = gates + 1;
+    for (size_t node = 0; node < gates; node++)
+        c->gates.at[node] = side < 0 ? node : in_subtree(node, (size_t)side);
+    for (size_t leaf = 0; leaf < leaves; leaf++)
+        c->experts.at[leaf] = side < 0 ? leaf << (l->levels - levels) : leaf + (size_t)side * leaves;
+    c->gates.count = c->shape.gates = c->shape.nodes = gates;
+    c->experts.count = leaves;
+    c->shape.levels = levels;
+    keep_experts(l, c);
+}
+
+/* The parts of an axis that leaf FFF and MoE have and others have not, or otherwise. */
+static bool cut_experts(const ffl_layer *l, ffl_axis axis, size_t begin, size_t count, cut *c)
+{
+    if (axis == FFL_AXIS_CHOSEN) { /* fewer of them: the last ones go */
+        c->shape.chosen -= count;
+        return begin > 0 && begin + count == l->chosen;
+    }
+    if (axis == FFL_AXIS_TREES) {
+        drop(&c->gates, begin, count);
+        drop(&c->experts, begin, count);
+        c->shape.gates = c->gates.count;
+        keep_experts(l, c);
+        return c->experts.count >= l->chosen;
+    }
+    for (size_t e = c->experts.count; e-- > 0;) /* FFL_AXIS_EXPERT_WIDTH */
+        drop(&c->neurons, e * l->expert_width + begin, count);
+    c->shape.expert_width -= count;
+    return c->shape.expert_width > 0;
+}
+
 size_t ffl_axis_size(const ffl_capsule *capsule, ffl_axis axis)
 {
     const ffl_layer *l = &capsule->fixture.weights.layer;
-    const bool tree = l->operation == FFL_FFF;
+    const bool tree = l->operation == FFL_FFF, leaves = l->operation == FFL_FFF_LEAF;
+    const bool mixture = l->operation == FFL_MOE;
     switch (axis) {
     case FFL_AXIS_ROWS:
         return capsule->fixture.tokens;
@@ -87,11 +140,15 @@ size_t ffl_axis_size(const ffl_capsule *capsule, ffl_axis axis)
     case FFL_AXIS_WIDTH_OUT:
         return l->width_out;
     case FFL_AXIS_LEVELS:
-        return tree ? l->levels : 0;
+        return tree || leaves ? l->levels : 0;
     case FFL_AXIS_ROOTS:
-        return tree && l->levels > 1 ? 2 : 0;
+        return (tree && l->levels > 1) || (leaves && l->levels > 0) ? 2 : 0;
+    case FFL_AXIS_CHOSEN:
+        return mixture ? l->chosen : 0;
     case FFL_AXIS_TREES:
-        return tree ? l->trees : l->neurons;
+        return tree ? l->trees : mixture ? l->experts : leaves ? 0 : l->neurons;
+    case FFL_AXIS_EXPERT_WIDTH:
+        return l->expert_width;
     case FFL_AXIS_CALL:
         return 3;
     case FFL_AXIS_X:
@@ -103,7 +160,11 @@ size_t ffl_axis_size(const ffl_capsule *capsule, ffl_axis axis)
     case FFL_AXIS_W_OUT:
         return l->neurons * l->width_out;
     case FFL_AXIS_B_OUT:
-        return l->b_out ? l->width_out : 0;
+        return l->b_out ? ffl_layer_output_biases(l) : 0;
+    case FFL_AXIS_W_GATE:
+        return l->gates * l->width_in;
+    case FFL_AXIS_B_GATE:
+        return l->gates;
     default:
         return 0;
     }
@@ -118,14 +179,17 @@ static bool make_cut(ffl_axis axis, size_t begin, size_t count, cut *c)
         drop(lists[axis], begin, count);
         return lists[axis]->count > 0;
     }
+    const bool leaves = l.operation == FFL_FFF_LEAF;
     if (axis == FFL_AXIS_LEVELS) { /* only the last levels can go */
-        if (begin == 0 || begin + count != l.levels)
+        if ((begin == 0 && !leaves) || begin + count != l.levels)
             return false;
-        cut_levels(&l, begin, -1, c);
+        (leaves ? cut_leaves : cut_levels)(&l, begin, -1, c);
     } else if (axis == FFL_AXIS_ROOTS) { /* one side goes, the other stays */
         if (count != 1)
             return false;
-        cut_levels(&l, l.levels - 1, begin == 0, c);
+        (leaves ? cut_leaves : cut_levels)(&l, l.levels - 1, begin == 0, c);
+    } else if (ffl_operation_has_experts(l.operation)) {
+        return cut_experts(&l, axis, begin, count, c);
     } else if (l.operation == FFL_FFF) {
         drop(&c->neurons, begin * l.nodes, count * l.nodes);
         c->shape.trees -= count;
@@ -165,7 +229,11 @@ static ffl_status copy_cut(const ffl_capsule *from, const cut *c, ffl_capsule *o
     pick(l->w_out, l->width_out, &c->neurons, &c->out, w->w_out);
     pick(l->b_in, 1, &c->neurons, &first, w->b_in);
     if (l->b_out)
-        pick(l->b_out, l->width_out, &first, &c->out, w->b_out);
+        pick(l->b_out, l->width_out, &c->experts, &c->out, w->b_out);
+    if (shape.gates) {
+        pick(l->w_gate, l->width_in, &c->gates, &c->in, w->w_gate);
+        pick(l->b_gate, 1, &c->gates, &first, w->b_gate);
+    }
     pick(from->fixture.x, l->width_in, &c->rows, &c->in, out->fixture.x);
     return FFL_OK;
 }
@@ -177,7 +245,7 @@ static ffl_status copy_cut(const ffl_capsule *from, const cut *c, ffl_capsule *o
  */
 static void weaken_claim(ffl_axis axis, ffl_capsule *c)
 {
-    const bool whole_neurons = axis == FFL_AXIS_LEVELS || axis == FFL_AXIS_ROOTS || axis == FFL_AXIS_TREES;
+    const bool whole_neurons = axis >= FFL_AXIS_LEVELS && axis <= FFL_AXIS_EXPERT_WIDTH;
     const bool keeps = whole_neurons || axis == FFL_AXIS_ROWS || axis == FFL_AXIS_CALL;
     if (!keeps && c->fixture.data == FFL_DATA_EXACT)
         c->fixture.data = FFL_DATA_EXACT_LOGITS;
@@ -196,7 +264,7 @@ static bool zero(float *v, size_t begin, size_t count)
 static bool make_zero(ffl_axis axis, size_t begin, size_t count, ffl_capsule *c)
 {
     ffl_weights *w = &c->fixture.weights;
-    float *const arrays[] = {c->fixture.x, w->w_in, w->b_in, w->w_out, w->b_out};
+    float *const arrays[] = {c->fixture.x, w->w_in, w->b_in, w->w_out, w->b_out, w->w_gate, w->b_gate};
     return zero(arrays[axis - FFL_AXIS_X], begin, count);
 }
 

@@ -9,15 +9,19 @@ typedef enum ffl_axis {
     FFL_AXIS_ROWS = 0,
     FFL_AXIS_WIDTH_IN,
     FFL_AXIS_WIDTH_OUT,
-    FFL_AXIS_LEVELS, /* FFF: the levels below the first ones */
-    FFL_AXIS_ROOTS,  /* FFF: all of each tree but the subtree of a child of its root; two parts */
-    FFL_AXIS_TREES,  /* FF: neurons */
-    FFL_AXIS_CALL,   /* threads, paddings, offsets: as plain as can be */
-    FFL_AXIS_X,      /* from here on: values become 0 */
+    FFL_AXIS_LEVELS,       /* FFF, leaf FFF: the levels below the first ones; the leaves left of those stay */
+    FFL_AXIS_ROOTS,        /* the same: all of each tree but the subtree of a child of its root; two parts */
+    FFL_AXIS_CHOSEN,       /* MoE: how many experts a token has */
+    FFL_AXIS_TREES,        /* FF: neurons; MoE: experts */
+    FFL_AXIS_EXPERT_WIDTH, /* leaf FFF, MoE: neurons, of every expert at once */
+    FFL_AXIS_CALL,         /* threads, paddings, offsets: as plain as can be */
+    FFL_AXIS_X,            /* from here on: values become 0 */
     FFL_AXIS_W_IN,
     FFL_AXIS_B_IN,
     FFL_AXIS_W_OUT,
     FFL_AXIS_B_OUT,
+    FFL_AXIS_W_GATE,
+    FFL_AXIS_B_GATE,
     FFL_AXIS_COUNT
 } ffl_axis;
 

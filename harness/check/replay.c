@@ -90,7 +90,7 @@ static ffl_status try_all(replay *r)
     if (r->options->list_count[FFL_OPT_VARIANT])
         return ffl_fail(FFL_BAD_INPUT, "-v %s: no such variant computes what %s holds (%s)",
                         r->options->list[FFL_OPT_VARIANT][0], r->path,
-                        r->capsule.fixture.weights.layer.operation == FFL_FFF ? "a tree" : "a dense layer");
+                        ffl_operation_names[r->capsule.fixture.weights.layer.operation]);
     return ffl_fail(FFL_BAD_INPUT,
                     "%s: its variant %s is not here; load it with --plugin, or name another with -v", r->path,
                     r->capsule.variant);

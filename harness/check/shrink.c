@@ -41,9 +41,11 @@ void ffl_capsule_words(const ffl_capsule *capsule, char *out, size_t size)
     char shape[48];
     ffl_shape_name(l, shape, sizeof shape);
     snprintf(out, size, "%s%s, width %zu to %zu, %zu row%s", shape,
-             l->operation == FFL_FFF ? ""
-             : l->neurons == 1       ? " neuron"
-                                     : " neurons",
+             l->operation == FFL_FFF_LEAF ? " leaf tree"
+             : l->operation == FFL_MOE    ? " mixture"
+             : l->operation == FFL_FFF    ? ""
+             : l->neurons == 1            ? " neuron"
+                                          : " neurons",
              l->width_in, l->width_out, capsule->fixture.tokens, capsule->fixture.tokens == 1 ? "" : "s");
 }
 

@@ -29,16 +29,31 @@ static void add_entry(heading *h, const char *prefix, const char *name, const ch
                                       (json_int_t)begin, (json_int_t)h->offset)) != 0;
 }
 
-/* A tree has to be named; a dense layer is what its tensors say. */
+static void add_number(heading *h, json_t *to, const char *key, size_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%zu", value);
+    h->failed |= json_object_set_new(to, key, json_string(text)) != 0;
+}
+
+/* A tree, and what has experts, has to be named; a dense layer is what its tensors say. */
 static void add_metadata(heading *h, const ffl_layer *l, json_t *notes)
 {
-    char depth[24], trees[24];
-    snprintf(depth, sizeof depth, "%zu", l->levels - 1);
-    snprintf(trees, sizeof trees, "%zu", l->trees);
-    json_t *metadata = l->operation == FFL_FFF
-                           ? json_pack("{s:s, s:s, s:s}", "depth", depth, "parallel_trees", trees,
-                                       "activation", ffl_activation_names[l->activation])
-                           : json_object();
+    json_t *metadata = json_object();
+    if (l->operation == FFL_FFF || l->operation == FFL_FFF_LEAF)
+        add_number(h, metadata, "depth", l->operation == FFL_FFF ? l->levels - 1 : l->levels);
+    if (l->operation == FFL_FFF)
+        add_number(h, metadata, "parallel_trees", l->trees);
+    if (l->operation == FFL_MOE) {
+        add_number(h, metadata, "experts", l->experts);
+        add_number(h, metadata, "chosen", l->chosen);
+    }
+    if (ffl_operation_has_experts(l->operation))
+        h->failed |=
+            json_object_set_new(metadata, "operation", json_string(ffl_operation_names[l->operation])) != 0;
+    if (l->operation != FFL_FF)
+        h->failed |= json_object_set_new(metadata, "activation",
+                                         json_string(ffl_activation_names[l->activation])) != 0;
     if (notes)
         h->failed |= json_object_update(metadata, notes) != 0;
     h->failed |= json_object_set_new(h->all, "__metadata__", metadata) != 0;
@@ -48,7 +63,7 @@ static void add_metadata(heading *h, const ffl_layer *l, json_t *notes)
 static json_t *make_header(const ffl_layer_entry *entries, size_t count, size_t tokens, json_t *notes)
 {
     heading h = {.all = json_object()};
-    if (entries->layer.operation == FFL_FFF || notes)
+    if (entries->layer.operation != FFL_FF || notes)
         add_metadata(&h, &entries->layer, notes);
     for (size_t i = 0; i < count; i++)
         if (entries[i].y)
@@ -59,8 +74,15 @@ static json_t *make_header(const ffl_layer_entry *entries, size_t count, size_t 
         add_entry(&h, prefix, "linear_in.weight", "F32", 4, l->neurons, l->width_in);
         add_entry(&h, prefix, "linear_in.bias", "F32", 4, l->neurons, 0);
         add_entry(&h, prefix, "linear_out.weight", "F32", 4, l->width_out, l->neurons);
-        if (l->b_out)
+        const bool experts = ffl_operation_has_experts(l->operation);
+        if (l->b_out && experts)
+            add_entry(&h, prefix, "linear_out.bias", "F32", 4, l->experts, l->width_out);
+        else if (l->b_out)
             add_entry(&h, prefix, "linear_out.bias", "F32", 4, l->width_out, 0);
+        if (l->gates) {
+            add_entry(&h, prefix, "gate.weight", "F32", 4, l->gates, l->width_in);
+            add_entry(&h, prefix, "gate.bias", "F32", 4, l->gates, 0);
+        }
         if (entries[i].x)
             add_entry(&h, prefix, "x", "F32", 4, tokens, l->width_in);
     }
@@ -114,7 +136,11 @@ static ffl_status write_layer(const ffl_layer_entry *entry, size_t tokens, FILE 
     fwrite(l->b_in, sizeof *l->b_in, l->neurons, to);
     FFL_TRY(write_transposed(l, to));
     if (l->b_out)
-        fwrite(l->b_out, sizeof *l->b_out, l->width_out, to);
+        fwrite(l->b_out, sizeof *l->b_out, ffl_layer_output_biases(l), to);
+    if (l->gates) {
+        fwrite(l->w_gate, sizeof *l->w_gate, l->gates * l->width_in, to);
+        fwrite(l->b_gate, sizeof *l->b_gate, l->gates, to);
+    }
     if (entry->x)
         fwrite(entry->x, sizeof *entry->x, tokens * l->width_in, to);
     return FFL_OK;

@@ -24,6 +24,12 @@ static void expect_round_trip(const ffl_weights *first, const ffl_layer_request 
                     memcmp(again.w_in, first->w_in, l->neurons * l->width_in * sizeof(float)) == 0 &&
                     memcmp(again.w_out, first->w_out, l->neurons * l->width_out * sizeof(float)) == 0,
                 "writing and reading change nothing");
+    fuzz_expect(
+        again.layer.operation == l->operation && again.layer.experts == l->experts &&
+            again.layer.chosen == l->chosen && again.layer.gates == l->gates &&
+            (!l->gates || (memcmp(again.w_gate, first->w_gate, l->gates * l->width_in * sizeof(float)) == 0 &&
+                           memcmp(again.b_gate, first->b_gate, l->gates * sizeof(float)) == 0)),
+        "nor the gates");
     ffl_weights_free(&again);
 }
 
@@ -45,7 +51,9 @@ static ffl_status read_as(const char *path, const ffl_layer_request *request)
     expect_finite(weights.w_in, l->neurons * l->width_in);
     expect_finite(weights.b_in, l->neurons);
     expect_finite(weights.w_out, l->neurons * l->width_out);
-    expect_finite(weights.b_out, l->width_out);
+    expect_finite(weights.b_out, ffl_layer_output_biases(l));
+    expect_finite(weights.w_gate, l->gates * l->width_in);
+    expect_finite(weights.b_gate, l->gates);
     expect_round_trip(&weights, request);
     const ffl_status inputs = ffl_layer_file_inputs(path, l->width_in, &x, &tokens);
     fuzz_expect_named(inputs, path);
@@ -55,12 +63,14 @@ static ffl_status read_as(const char *path, const ffl_layer_request *request)
     return FFL_OK;
 }
 
-/* As a tree by the file's own word, as a tree of the user's, and as a dense layer: good when any of them is.
- */
+/* As each operation by the file's own word, and as the user's: good when any of them is. */
 ffl_status fuzz_layer(const uint8_t *data, size_t size)
 {
     static const ffl_layer_request requests[] = {
-        {.operation = FFL_FFF}, {.operation = FFL_FFF, .trees = 1, .levels = 3}, {.operation = FFL_FF}};
+        {.operation = FFL_FFF},      {.operation = FFL_FFF, .trees = 1, .levels = 3},
+        {.operation = FFL_FFF_LEAF}, {.operation = FFL_FFF_LEAF, .levels = 1, .expert_width = 2},
+        {.operation = FFL_MOE},      {.operation = FFL_MOE, .experts = 3, .expert_width = 1, .chosen = 2},
+        {.operation = FFL_FF}};
     const char *path = fuzz_file(data, size);
     ffl_status first = FFL_OK;
     for (size_t r = 0; r < sizeof requests / sizeof *requests; r++) {
