@@ -1,4 +1,5 @@
 #include "harness/cli.h"
+#include "harness/peers/peers.h"
 #include "harness/registry.h"
 #include <fnmatch.h>
 #include <jansson.h>
@@ -14,6 +15,7 @@ static const option_row rows[FFL_OPT_COUNT] = {
     [FFL_OPT_VARIANT] = {"--variant", "GLOB", "only variants whose name matches (short: -v; repeatable)"},
     [FFL_OPT_EXCLUDE] = {"--exclude", "GLOB", "not these variants (short: -x; repeatable)"},
     [FFL_OPT_PLUGIN] = {"--plugin", "FILE.so", "load variants from a shared object (repeatable)"},
+    [FFL_OPT_PROCESS] = {"--process", "FILE.json", "variants that programs of their own compute (repeatable)"},
     [FFL_OPT_TREE] = {"--tree", "TxD,…", "trees x depth (decisions): 1x11, a list, or a range 1x3..11"},
     [FFL_OPT_NEURONS] = {"--neurons", "N,…",
                          "neurons of the dense layer (default: as many as the trees have)"},
@@ -174,7 +176,7 @@ static ffl_status take_option(ffl_options *out, const char *word, const char *ne
         return ffl_fail(FFL_BAD_INPUT, "%s takes no value", rows[option].name);
     }
     out->value[option] = value;
-    if (option <= FFL_OPT_PLUGIN)
+    if (option < (ffl_option)FFL_OPTION_LISTS)
         return append(&out->list[option], &out->list_count[option], value);
     return FFL_OK;
 }
@@ -238,7 +240,7 @@ ffl_status ffl_options_merge_line(const ffl_options *base, char *line, ffl_optio
     out->value[FFL_OPT_PROBLEMS] = NULL;
     out->words = out->pass = NULL;
     out->word_count = out->pass_count = 0;
-    for (size_t k = 0; k < 3; k++) { /* lists are copied: the line adds to them */
+    for (size_t k = 0; k < FFL_OPTION_LISTS; k++) { /* lists are copied: the line adds to them */
         out->list[k] = NULL;
         out->list_count[k] = 0;
         for (size_t i = 0; i < base->list_count[k]; i++)
@@ -263,7 +265,7 @@ ffl_status ffl_options_merge_line(const ffl_options *base, char *line, ffl_optio
 
 void ffl_options_free(ffl_options *options)
 {
-    for (size_t k = 0; k < 3; k++)
+    for (size_t k = 0; k < FFL_OPTION_LISTS; k++)
         free(options->list[k]);
     free(options->words);
     free(options->pass);
@@ -278,8 +280,19 @@ static bool named_outright(const ffl_options *options, const char *name)
     return false;
 }
 
+/* Starting an interpreter per row takes seconds: who did not ask for them should not wait for them. */
+static bool asked_for(const ffl_options *options, const ffl_variant *variant)
+{
+    for (size_t g = 0; g < options->list_count[FFL_OPT_VARIANT]; g++)
+        if (ffl_peers_named(variant, options->list[FFL_OPT_VARIANT][g]))
+            return true;
+    return false;
+}
+
 bool ffl_option_selects(const ffl_options *options, const ffl_variant *variant)
 {
+    if (ffl_peers_shipped(variant) && !asked_for(options, variant))
+        return false;
     /* Nobody asked for a further CBLAS: its rows would only say so, in every table. */
     if (variant->library == FFL_CBLAS && !ffl_option_given(options, FFL_OPT_BLAS_LIBRARY) &&
         !named_outright(options, variant->name))

@@ -34,6 +34,7 @@ typedef enum ffl_option {
     FFL_OPT_VARIANT = 0, /* repeatable */
     FFL_OPT_EXCLUDE,     /* repeatable */
     FFL_OPT_PLUGIN,      /* repeatable */
+    FFL_OPT_PROCESS,     /* repeatable */
     FFL_OPT_TREE,
     FFL_OPT_NEURONS,
     FFL_OPT_LEAF,
@@ -99,13 +100,15 @@ typedef enum ffl_option {
     FFL_OPT_COUNT
 } ffl_option;
 
+enum { FFL_OPTION_LISTS = FFL_OPT_PROCESS + 1 }; /* options that may be repeated come first */
+
 struct ffl_command;
 
 typedef struct ffl_options {
     const struct ffl_command *command;
     const char *value[FFL_OPT_COUNT]; /* as last given, NULL when not; flags: "" */
-    const char **list[3];             /* -v, -x, --plugin in order given */
-    size_t list_count[3];
+    const char **list[FFL_OPTION_LISTS]; /* -v, -x, --plugin, --process in order given */
+    size_t list_count[FFL_OPTION_LISTS];
     const char **words; /* what is no option */
     size_t word_count;
     const char **pass; /* after -- : for Google Benchmark */
@@ -209,7 +212,8 @@ ffl_status ffl_option_words(const ffl_options *options, ffl_option option, const
 /* "i/n", 1 <= i <= n; 1/1 when not given. */
 ffl_status ffl_option_shard(const ffl_options *options, size_t *index, size_t *count);
 
-/* True when the variant passes -v and -x. The *_cblas rows also want --blas-library, or their full name. */
+/* True when the variant passes -v and -x. The *_cblas rows also want --blas-library, or their full name; rows of
+ * programs that come with the lab want a -v that spells their word: 'ff_torch*', not 'ff_*'. */
 bool ffl_option_selects(const ffl_options *options, const ffl_variant *variant);
 
 /* FFL_BAD_INPUT when a -v glob matches no variant at all: a typing error, not an empty run. */

@@ -155,7 +155,7 @@ static void zsh_option(ffl_option option)
     if (takes_variant(option))
         printf("            '*'{%s,%s}'[", option == FFL_OPT_VARIANT ? "-v" : "-x", ffl_option_name(option));
     else
-        printf("            '%s%s[", option == FFL_OPT_PLUGIN ? "*" : "", ffl_option_name(option));
+        printf("            '%s%s[", option == FFL_OPT_PLUGIN || option == FFL_OPT_PROCESS ? "*" : "", ffl_option_name(option));
     put_quoted(ffl_option_help(option), "[]:\\");
     putchar(']');
     if (argument) {

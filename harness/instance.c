@@ -44,7 +44,7 @@ ffl_status ffl_instance_prepare(const ffl_variant *variant, const ffl_layer *lay
         .exec = {.threads = threads},
         .host_layer = layer};
     ffl_status status = FFL_OK;
-    if (variant->place == FFL_CUDA) {
+    if (ffl_variant_on_device(variant)) {
         status = upload_layer(layer, out);
         out->plan.layer = &out->device_layer;
     }
@@ -55,7 +55,7 @@ ffl_status ffl_instance_prepare(const ffl_variant *variant, const ffl_layer *lay
     }
     if (status != FFL_OK) {
         out->plan.variant = NULL; /* nothing to release */
-        if (variant->place == FFL_CUDA)
+        if (ffl_variant_on_device(variant))
             out->plan.layer = &out->device_layer;
         ffl_instance_free(out);
     }
@@ -68,7 +68,7 @@ ffl_status ffl_instance_new(const ffl_variant *variant, const ffl_layer *layer, 
     FFL_TRY(ffl_instance_prepare(variant, layer, max_tokens, threads, out));
     const size_t bytes = out->plan.scratch_bytes;
     ffl_status status = FFL_OK;
-    if (bytes && variant->place == FFL_CUDA) {
+    if (bytes && ffl_variant_on_device(variant)) {
         status = ffl_fenced_new("scratch", bytes, 0, &out->scratch);
         out->exec.scratch = out->scratch.data;
     } else if (bytes && !(out->exec.scratch = ffl_alloc(bytes)))
@@ -135,7 +135,7 @@ ffl_status ffl_instance_run(const ffl_instance *instance, const float *x, size_t
                             size_t tokens)
 {
     static const ffl_device_place anywhere = {0};
-    if (instance->plan.variant->place == FFL_CUDA)
+    if (ffl_variant_on_device(instance->plan.variant))
         return ffl_instance_run_placed(instance, &anywhere, x, ldx, y, ldy, tokens);
     return instance->plan.variant->run(&instance->plan, &instance->exec, x, ldx, y, ldy, tokens);
 }
@@ -203,7 +203,7 @@ ffl_status ffl_instance_trace(const ffl_instance *instance, const float *x, size
     const ffl_variant *v = instance->plan.variant;
     if (!v->trace)
         return ffl_fail(FFL_UNSUPPORTED, "%s has no trace", v->name);
-    if (v->place == FFL_CUDA)
+    if (ffl_variant_on_device(v))
         return trace_on_device(instance, x, ldx, tokens, nodes, logits);
     return v->trace(&instance->plan, &instance->exec, x, ldx, tokens, nodes, logits);
 }

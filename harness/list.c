@@ -117,7 +117,7 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 
 static const ffl_option list_options[] = {FFL_OPT_VARIANT,
                                           FFL_OPT_EXCLUDE,
-                                          FFL_OPT_PLUGIN,
+                                          FFL_OPT_PLUGIN, FFL_OPT_PROCESS,
                                           FFL_OPT_PRESET,
                                           FFL_OPT_JSON,
                                           FFL_OPT_BLAS_LIBRARY,

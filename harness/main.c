@@ -6,6 +6,7 @@
 #include "harness/cli.h"
 #include "harness/commands.h"
 #include "harness/environment.h"
+#include "harness/peers/peers.h"
 #include "harness/problems.h"
 #include "harness/registry.h"
 #include "harness/worker.h"
@@ -25,7 +26,7 @@ static const ffl_command *find_command(const char *name)
     return NULL;
 }
 
-/* What holds for every command: the libraries and plugins that variants come from. */
+/* What holds for every command: the libraries, plugins and programs that variants come from. */
 static ffl_status prepare(const ffl_options *options)
 {
     if (ffl_option_given(options, FFL_OPT_BLAS_LIBRARY)) {
@@ -35,6 +36,9 @@ static ffl_status prepare(const ffl_options *options)
     }
     for (size_t i = 0; i < options->list_count[FFL_OPT_PLUGIN]; i++)
         FFL_TRY(ffl_registry_load(options->list[FFL_OPT_PLUGIN][i]));
+    for (size_t i = 0; i < options->list_count[FFL_OPT_PROCESS]; i++)
+        FFL_TRY(ffl_peers_load(options->list[FFL_OPT_PROCESS][i]));
+    FFL_TRY(ffl_peers_load_shipped());
     FFL_TRY(ffl_option_check_globs(options));
     return FFL_OK;
 }

@@ -31,8 +31,10 @@ static ffl_status refuse_global_options(const ffl_options *base, const ffl_optio
     for (size_t i = 0; i < sizeof global / sizeof *global; i++)
         if (ffl_option_given(line, global[i]) && line->value[global[i]] != base->value[global[i]])
             return ffl_fail(FFL_BAD_INPUT, "%s belongs on the command line", ffl_option_name(global[i]));
-    if (line->list_count[FFL_OPT_PLUGIN] != base->list_count[FFL_OPT_PLUGIN])
-        return ffl_fail(FFL_BAD_INPUT, "--plugin belongs on the command line");
+    static const ffl_option origins[] = {FFL_OPT_PLUGIN, FFL_OPT_PROCESS};
+    for (size_t i = 0; i < sizeof origins / sizeof *origins; i++)
+        if (line->list_count[origins[i]] != base->list_count[origins[i]])
+            return ffl_fail(FFL_BAD_INPUT, "%s belongs on the command line", ffl_option_name(origins[i]));
     return FFL_OK;
 }
 

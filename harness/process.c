@@ -25,16 +25,16 @@ static double now_seconds(void)
 ffl_status ffl_process_start(const char *program, const char *kind, const ffl_options *shared,
                              ffl_process *process)
 {
-    const char *argv[3 + 2 * FFL_LIST_MAX + 8];
+    const char *argv[3 + 2 * 2 * FFL_LIST_MAX + 8];
     size_t argc = 0;
     argv[argc++] = "fflab";
     argv[argc++] = "worker";
     argv[argc++] = kind;
-    const size_t plugins = shared ? shared->list_count[FFL_OPT_PLUGIN] : 0;
-    for (size_t i = 0; i < plugins && i < FFL_LIST_MAX; i++) {
-        argv[argc++] = "--plugin";
-        argv[argc++] = shared->list[FFL_OPT_PLUGIN][i];
-    }
+    for (ffl_option o = FFL_OPT_PLUGIN; shared && o <= FFL_OPT_PROCESS; o++)
+        for (size_t i = 0; i < shared->list_count[o] && i < FFL_LIST_MAX; i++) {
+            argv[argc++] = ffl_option_name(o);
+            argv[argc++] = shared->list[o][i];
+        }
     if (shared && ffl_option_given(shared, FFL_OPT_BLAS_LIBRARY)) {
         argv[argc++] = "--blas-library";
         argv[argc++] = shared->value[FFL_OPT_BLAS_LIBRARY];

@@ -74,7 +74,7 @@ bool ffl_registry_name_valid(const char *name, ffl_operation *operation)
            !strstr(name, "__");
 }
 
-static ffl_status check_row(const char *path, const ffl_variant *v)
+ffl_status ffl_registry_check(const char *path, const ffl_variant *v)
 {
     ffl_operation operation;
     if (!ffl_registry_name_valid(v->name, &operation) || operation != v->operation)
@@ -88,7 +88,8 @@ static ffl_status check_row(const char *path, const ffl_variant *v)
                         v->name);
     if ((unsigned)v->operation >= FFL_OPERATION_COUNT || (unsigned)v->place > FFL_CUDA ||
         (unsigned)v->family >= FFL_FAMILY_COUNT || (unsigned)v->isa >= FFL_ISA_COUNT ||
-        (unsigned)v->library >= FFL_LIBRARY_COUNT || (unsigned)v->contract.weights >= FFL_TYPE_COUNT)
+        (unsigned)v->library >= FFL_LIBRARY_COUNT || (unsigned)v->contract.weights >= FFL_TYPE_COUNT ||
+        (v->library == FFL_PROCESS) != (v->run_calls != NULL))
         return ffl_fail(FFL_BAD_INPUT, "%s: variant '%s' has a field outside its enumeration", path, v->name);
     if (v->contract.over_read_bytes > FFL_OVER_READ_MAX)
         return ffl_fail(FFL_BAD_INPUT,
@@ -128,7 +129,7 @@ ffl_status ffl_registry_load(const char *path)
             "--plugin %s: built against interface %u (%zu bytes), this fflab has %u (%zu bytes); rebuild it",
             path, plugin->abi, plugin->variant_size, (unsigned)FFL_ABI, sizeof(ffl_variant));
     for (const ffl_variant *v = plugin->variants; v->name; v++) {
-        FFL_TRY(check_row(path, v));
+        FFL_TRY(ffl_registry_check(path, v));
         if (plugin_count == PLUGIN_VARIANTS_MAX)
             return ffl_fail(FFL_BAD_INPUT, "--plugin %s: more than %d plugin variants", path,
                             PLUGIN_VARIANTS_MAX);
@@ -157,6 +158,10 @@ bool ffl_variant_available(const ffl_variant *variant, const char **why)
         snprintf(reason, sizeof reason, "this CPU has no %s", ffl_isa_name(variant->isa));
         return false;
     }
+    if (variant->available && !variant->available(variant, why))
+        return false;
+    if (variant->library == FFL_PROCESS)
+        return true;
     if (variant->place == FFL_CUDA)
         return device_variant_available(variant, why);
     const bool blas = variant->library != FFL_NO_LIBRARY && variant->library != FFL_ONEDNN;

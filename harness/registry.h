@@ -31,6 +31,9 @@ bool ffl_registry_name_valid(const char *name, ffl_operation *operation);
 /* Loads a shared object that ends in FFL_PLUGIN. FFL_BAD_INPUT names the file and what is wrong with it. */
 ffl_status ffl_registry_load(const char *path);
 
+/* FFL_BAD_INPUT, naming the file and the field, for a row that may not be added. */
+ffl_status ffl_registry_check(const char *path, const ffl_variant *variant);
+
 /* Adds one row that is no plugin's: it must outlive the program. */
 ffl_status ffl_registry_add(const ffl_variant *variant);
 

@@ -123,6 +123,7 @@ static const ffl_option run_options[] = {FFL_OPT_WEIGHTS,
                                          FFL_OPT_ACTIVATION,
                                          FFL_OPT_THREADS,
                                          FFL_OPT_PLUGIN,
+                                         FFL_OPT_PROCESS,
                                          FFL_OPT_BLAS_LIBRARY,
                                          FFL_OPT_KEEP_BLAS_ENVIRONMENT,
                                          FFL_OPT_COUNT};

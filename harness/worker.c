@@ -113,7 +113,7 @@ static ffl_status serve(const ffl_options *options, int *exit_code)
     return status;
 }
 
-static const ffl_option worker_options[] = {FFL_OPT_PLUGIN, FFL_OPT_BLAS_LIBRARY,
+static const ffl_option worker_options[] = {FFL_OPT_PLUGIN, FFL_OPT_PROCESS, FFL_OPT_BLAS_LIBRARY,
                                             FFL_OPT_KEEP_BLAS_ENVIRONMENT, FFL_OPT_COUNT};
 
 const ffl_command ffl_command_worker = {

@@ -40,7 +40,7 @@ typedef struct ffl_job_listener {
 
 /*
  * Runs jobs of one kind (see ffl_worker_kinds), at most `parallel` at a time. `shared` holds the words that
- * every worker needs: --plugin, --blas-library, --keep-blas-environment. In process (parallel = 0) jobs run
+ * every worker needs: --plugin, --process, --blas-library, --keep-blas-environment. In process (parallel = 0) jobs run
  * one by one in this process, without isolation.
  * Returns FFL_INTERRUPTED after Ctrl-C: workers are gone, ended jobs were reported.
  */

@@ -51,6 +51,7 @@ typedef enum ffl_library {
     FFL_CBLAS,  /* the one named by --blas-library */
     FFL_ONEDNN, /* no CBLAS: kernels/onednn.h */
     FFL_CUBLAS, /* of the device: kernels/cublas.h */
+    FFL_PROCESS, /* a program of its own, spoken to through pipes: harness/peers */
     FFL_LIBRARY_COUNT
 } ffl_library;
 
@@ -194,6 +195,18 @@ typedef struct ffl_variant {
 
     /* Optional: FLOPs executed and unique bytes touched by one run; absent: derived from the operation. */
     void (*cost)(const ffl_plan *plan, size_t tokens, double *flops, double *bytes);
+
+    /* Optional: can it run on this machine, beside what isa, library and place say? False, with a reason. */
+    bool (*available)(const struct ffl_variant *variant, const char **why);
+
+    /*
+     * Library FFL_PROCESS alone: the work is done elsewhere, and what brings x there and y back is no part of
+     * it. `calls` runs of `tokens` rows each, one after the other, the i-th on the rows from i·tokens on; ns[i]
+     * is what it took by the clock of whoever did it. Such a variant is called with host rows whatever its
+     * place, run is one such call without its time, and prepare may answer FFL_UNSUPPORTED.
+     */
+    ffl_status (*run_calls)(const ffl_plan *plan, const ffl_exec *exec, const float *x, size_t ldx, float *y,
+                            size_t ldy, size_t tokens, size_t calls, double *ns);
 } ffl_variant;
 
 /* Defines the array of a variant file, ended by {0}; <stem> is the file's name without .c. */
@@ -211,6 +224,9 @@ typedef struct ffl_plugin {
 #define FFL_PLUGIN(stem)                                                                                     \
     extern const ffl_plugin ffl_plugin_entry;                                                                \
     const ffl_plugin ffl_plugin_entry = {FFL_ABI, sizeof(ffl_variant), ffl_variants_##stem}
+
+/* True when x, y and weights are device pointers: the variants of place FFL_CUDA but those of FFL_PROCESS. */
+bool ffl_variant_on_device(const ffl_variant *variant);
 
 /* A prepare for kernels that pack nothing: plan->state stays NULL, run reads plan->layer. */
 ffl_status ffl_prepare_nothing(const ffl_layer *layer, const ffl_machine *machine, ffl_plan *plan);

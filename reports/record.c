@@ -76,6 +76,7 @@ static const field fields[] = {
     FIELD("enqueue_ns", REAL, enqueue_ns),
     FIELD("sm_mhz", REAL, sm_mhz),
     FIELD("memory_mhz", REAL, memory_mhz),
+    FIELD("own_clock", FLAG, own_clock),
     FIELD("emulated", FLAG, emulated),
     FIELD("clock_ns", REAL, clock_ns),
     FIELD("pack_ns", REAL, pack_ns),

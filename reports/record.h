@@ -72,6 +72,8 @@ typedef struct ffl_record {
     double wall_ns;             /* one call alone, enqueued and waited for, on the host's clock: median */
     double enqueue_ns;          /* the host's part of a call */
     double sm_mhz, memory_mhz;  /* right after the timed calls */
+    bool own_clock;             /* told by the program that did the work; wall_ns is then an exchange with it,
+                                   per call */
     bool emulated;              /* the host played the device: never ranked, never reported */
     double clock_ns;            /* least time between two readings of the clock: part of every sample */
     double pack_ns, pack_bytes; /* prepare, reported apart */

@@ -176,7 +176,7 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option bench_options[] = {
-    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE,  FFL_OPT_PLUGIN,       FFL_OPT_TREE,
+    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE,  FFL_OPT_PLUGIN, FFL_OPT_PROCESS,       FFL_OPT_TREE,
     FFL_OPT_NEURONS, FFL_OPT_WIDTH,    FFL_OPT_WIDTH_OUT,    FFL_OPT_ACTIVATION,
     FFL_OPT_PRESET,  FFL_OPT_BATCH,    FFL_OPT_THREADS,      FFL_OPT_CLASS,
     FFL_OPT_ROUTING, FFL_OPT_CACHE,    FFL_OPT_CPUS,         FFL_OPT_SEED,

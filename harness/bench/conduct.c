@@ -285,7 +285,7 @@ static ffl_status skip_device_groups(state *s)
     for (size_t i = 0; i < s->count; i++) {
         pending *job = &s->jobs[i];
         const ffl_group *group = &s->groups->value[job->group];
-        if (group->place == FFL_HOST || ffl_device_timing(&why)) {
+        if (!ffl_group_on_device(group) || ffl_device_timing(&why)) {
             s->jobs[left++] = *job;
             continue;
         }

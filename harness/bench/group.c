@@ -69,7 +69,7 @@ static ffl_status open_rows(session *s)
         if (s->rows[i].live && s->rows[i].instance.plan.scratch_bytes > scratch)
             scratch = s->rows[i].instance.plan.scratch_bytes;
     }
-    return s->group.place == FFL_HOST ? ffl_stage_scratch(&stage, scratch) : FFL_OK;
+    return !ffl_group_on_device(&s->group) ? ffl_stage_scratch(&stage, scratch) : FFL_OK;
 }
 
 static bool competes(const session *s, size_t i)
@@ -164,7 +164,7 @@ static ffl_status send_rows(session *s)
 /* On the device nothing is kept from group to group: what a group needs is uploaded in milliseconds. */
 static ffl_status set_device(session *s, ffl_device_stage *device)
 {
-    if (s->group.place == FFL_HOST)
+    if (!ffl_group_on_device(&s->group))
         return FFL_OK;
     FFL_TRY(ffl_device_stage_new(&stage, &s->group, device));
     stage.device = device;

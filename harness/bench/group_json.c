@@ -19,15 +19,15 @@ json_t *ffl_group_to_json(const ffl_group *g)
         json_array_append_new(rows, row_to_json(&g->rows[i]));
     /* The seed has 64 bits, a JSON integer 63 and a sign: the cast goes there and back. */
     return json_pack("{s:I, s:I, s:I, s:I, s:i, s:I, s:s, s:i, s:i, s:i, s:I, s:b, s:s, s:f, s:f, s:I, s:b, "
-                     "s:f, s:s, s:i, s:o}",
+                     "s:f, s:s, s:i, s:b, s:o}",
                      "trees", (json_int_t)g->tree.trees, "levels", (json_int_t)g->tree.levels, "width_in",
                      (json_int_t)g->tree.width_in, "width_out", (json_int_t)g->tree.width_out, "activation",
                      (int)g->tree.activation, "batch", (json_int_t)g->batch, "routing", g->routing, "cache",
                      (int)g->cache, "class", (int)g->clazz, "threads", g->threads, "seed",
                      (json_int_t)g->seed, "full", g->full, "cpus", g->cpus, "row_seconds", g->row_seconds,
                      "min_time", g->min_time, "repetitions", (json_int_t)g->repetitions, "interleave",
-                     g->interleave, "prune", g->prune, "words", g->words, "place", (int)g->place, "rows",
-                     rows);
+                     g->interleave, "prune", g->prune, "words", g->words, "place", (int)g->place, "programs",
+                     g->programs, "rows", rows);
 }
 
 static ffl_status row_from_json(const json_t *json, const ffl_layer *tree, ffl_group_row *out)
@@ -60,19 +60,19 @@ static ffl_status row_from_json(const json_t *json, const ffl_layer *tree, ffl_g
 ffl_status ffl_group_from_json(const json_t *json, ffl_group *out)
 {
     json_int_t trees, levels, width_in, width_out, batch, seed, repetitions;
-    int activation, cache, class, full, interleave, place;
+    int activation, cache, class, full, interleave, place, programs;
     const char *routing, *cpus, *words;
     json_t *rows;
     *out = (ffl_group){0};
     if (json_unpack((json_t *)json,
                     "{s:I, s:I, s:I, s:I, s:i, s:I, s:s, s:i, s:i, s:i, s:I, s:b, s:s, s:F, s:F, s:I, s:b, "
-                    "s:F, s:s, s:i, s:o}",
+                    "s:F, s:s, s:i, s:b, s:o}",
                     "trees", &trees, "levels", &levels, "width_in", &width_in, "width_out", &width_out,
                     "activation", &activation, "batch", &batch, "routing", &routing, "cache", &cache, "class",
                     &class, "threads", &out->threads, "seed", &seed, "full", &full, "cpus", &cpus,
                     "row_seconds", &out->row_seconds, "min_time", &out->min_time, "repetitions", &repetitions,
-                    "interleave", &interleave, "prune", &out->prune, "words", &words, "place", &place, "rows",
-                    &rows) != 0 ||
+                    "interleave", &interleave, "prune", &out->prune, "words", &words, "place", &place,
+                    "programs", &programs, "rows", &rows) != 0 ||
         strlen(routing) >= sizeof out->routing || strlen(cpus) >= sizeof out->cpus ||
         strlen(words) >= sizeof out->words)
         return ffl_fail(FFL_INTERNAL, "a group that a worker cannot read");
@@ -85,6 +85,7 @@ ffl_status ffl_group_from_json(const json_t *json, ffl_group *out)
     out->cache = (ffl_cache_state)cache;
     out->clazz = (ffl_type) class;
     out->place = (ffl_place)place;
+    out->programs = programs;
     out->seed = (uint64_t)seed;
     out->full = full;
     out->repetitions = (size_t)repetitions;

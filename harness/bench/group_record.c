@@ -79,7 +79,8 @@ void ffl_group_record(const ffl_group *g, const ffl_group_row *row, ffl_record *
     ffl_record_init(out);
     strcpy(out->kind, "bench");
     fill_variant(row->variant, out);
-    out->emulated = g->place == FFL_CUDA && ffl_device_emulated();
+    out->own_clock = row->variant->library == FFL_PROCESS;
+    out->emulated = ffl_group_on_device(g) && ffl_device_emulated();
     fill_case(g, &row->shape, out);
     const ffl_layer *tree = &g->tree;
     group_name(g, out->group, sizeof out->group);

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_MAX = 1 << 22, THREADS_MAX = 1024, GROUPS_MAX = 100000, PLACES = 2 };
+/* Places: the host, the device, and the device by programs of their own. */
+enum { BATCH_MAX = 1 << 22, THREADS_MAX = 1024, GROUPS_MAX = 100000, PLACES = 3 };
 
 /* The lists whose product the groups are. */
 typedef struct axes {
@@ -105,7 +106,8 @@ static ffl_status add_rows(ffl_group *group, const ffl_options *options, const f
 {
     for (size_t i = 0; i < ffl_registry_count(); i++) {
         const ffl_variant *v = ffl_registry_at(i);
-        if (v->contract.weights != group->clazz || v->place != group->place ||
+        const bool program = group->place == FFL_CUDA && v->library == FFL_PROCESS;
+        if (v->contract.weights != group->clazz || v->place != group->place || program != group->programs ||
             !ffl_option_selects(options, v))
             continue;
         if (v->operation == FFL_FFF)
@@ -145,8 +147,10 @@ static ffl_status extra_words(const ffl_options *options, char *out, size_t size
 {
     size_t used = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < options->list_count[FFL_OPT_PLUGIN] && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, " --plugin %s", options->list[FFL_OPT_PLUGIN][i]);
+    for (ffl_option o = FFL_OPT_PLUGIN; o <= FFL_OPT_PROCESS; o++)
+        for (size_t i = 0; i < options->list_count[o] && used < size; i++)
+            used +=
+                (size_t)snprintf(out + used, size - used, " %s %s", ffl_option_name(o), options->list[o][i]);
     static const ffl_option others[] = {FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT, FFL_OPT_FULL,
                                         FFL_OPT_CPUS};
     for (size_t i = 0; i < sizeof others / sizeof *others && used < size; i++) {
@@ -155,8 +159,9 @@ static ffl_status extra_words(const ffl_options *options, char *out, size_t size
             used += (size_t)snprintf(out + used, size - used, " %s%s%s", ffl_option_name(others[i]),
                                      *value ? " " : "", value);
     }
-    return used < size ? FFL_OK
-                       : ffl_fail(FFL_BAD_INPUT, "the paths of --plugin and --blas-library are too long");
+    return used < size
+               ? FFL_OK
+               : ffl_fail(FFL_BAD_INPUT, "the paths of --plugin, --process and --blas-library are too long");
 }
 
 static ffl_status read_head(const ffl_options *options, const ffl_flags *flags, ffl_group *out)
@@ -192,13 +197,16 @@ static ffl_status add_groups(const ffl_options *options, const ffl_flags *flags,
         rest /= a->batches.count;
         strcpy(group.routing, a->routings.value[rest % a->routings.count]);
         rest /= a->routings.count;
-        group.place = (ffl_place)(rest % PLACES);
+        group.place = rest % PLACES == 0 ? FFL_HOST : FFL_CUDA;
+        group.programs = rest % PLACES == 2;
         rest /= PLACES;
         group.clazz = (ffl_type)(rest % FFL_TYPE_COUNT);
         const ffl_shape_case *shapes = &a->shapes.value[rest / FFL_TYPE_COUNT];
         /* One thread of the host drives the device, whatever --threads asks of host variants. */
         if (group.place == FFL_CUDA && thread > 0)
             continue;
+        if (group.programs && group.cache != FFL_HOT)
+            continue; /* nobody here reaches the caches of a device that a program drives */
         group.threads = group.place == FFL_CUDA ? 1 : (int)a->threads.value[thread];
         group.tree = shapes->tree;
         if (group.threads == 1 && !*group.cpus)
@@ -235,6 +243,11 @@ ffl_status ffl_groups_from_options(const ffl_options *options, const ffl_flags *
     }
     out->count = kept;
     return FFL_OK;
+}
+
+bool ffl_group_on_device(const ffl_group *group)
+{
+    return group->place == FFL_CUDA && !group->programs;
 }
 
 void ffl_group_free(ffl_group *group)

@@ -36,6 +36,7 @@ typedef struct ffl_group {
     ffl_cache_state cache;
     ffl_type clazz;
     ffl_place place; /* host and device rows are never timed against each other */
+    bool programs;   /* FFL_CUDA: rows whose programs drive the device themselves, with host rows from here */
     int threads;
     uint64_t seed;
     bool full;          /* no reduced batches */
@@ -58,6 +59,9 @@ typedef struct ffl_group_list {
 /* All groups that options and flags ask for, of this shard. FFL_BAD_INPUT names the option. */
 ffl_status ffl_groups_from_options(const ffl_options *options, const ffl_flags *flags, ffl_group_list *out);
 void ffl_groups_free(ffl_group_list *groups);
+
+/* Are its rows called with device pointers, on the stage of this process's device? */
+bool ffl_group_on_device(const ffl_group *group);
 
 /* Frees what ffl_group_from_json allocated. */
 void ffl_group_free(ffl_group *group);

@@ -177,7 +177,7 @@ ffl_status ffl_stage_set(ffl_stage *stage, const ffl_group *group)
         status = set_inputs(stage, group);
         strcpy(stage->made.routing, group->routing);
     }
-    if (status == FFL_OK && group->cache != FFL_HOT && group->place == FFL_HOST && !stage->eviction.buffer)
+    if (status == FFL_OK && group->cache != FFL_HOT && !ffl_group_on_device(group) && !stage->eviction.buffer)
         status = ffl_eviction_new(&stage->eviction);
     if (status != FFL_OK)
         ffl_stage_free(stage); /* half made is worse than made again */

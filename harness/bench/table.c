@@ -55,7 +55,7 @@ static void print_heading(const ffl_group *g, const ffl_row *row)
            g->tree.levels - 1, (long long)r->width_in, (long long)r->width_out, r->activation,
            (long long)r->batch, r->batch == 1 ? "" : "s", r->routing, r->cache, ffl_type_name(g->clazz),
            g->threads, g->threads == 1 ? "" : "s", *g->cpus ? " on processor " : "", g->cpus);
-    if (g->place == FFL_CUDA)
+    if (ffl_group_on_device(g))
         printf("device: %s\n", ffl_device_name());
     if (isfinite(r->leaves_mean)) {
         snprintf(leaves, sizeof leaves, "%.1f leaves per tree (most %.0f)", r->leaves_mean, r->leaves_max);
@@ -83,6 +83,17 @@ static void print_around(const ffl_record *r)
     else
         printf(", %lld in a row", (long long)r->burst);
     printf("; one alone %s, launch and wait %s; host %s\n", wall, launch, host);
+}
+
+/* What a program's own clock leaves out. */
+static void print_exchange(const ffl_record *r)
+{
+    char own[FFL_CELL], wall[FFL_CELL];
+    ffl_format_ns(r->median_ns, own);
+    ffl_format_ns(r->wall_ns, wall);
+    printf("  %-39s per call: %s by the clock of its program (%s%s%s%s); with the way there and back %s\n",
+           "", own, r->library_version, *r->library_version && *r->kernel_family ? ", " : "",
+           r->kernel_family, *r->library_version || *r->kernel_family ? "" : "unnamed", wall);
 }
 
 static void print_row(const ffl_rows *rows, const ffl_row *row)
@@ -118,7 +129,7 @@ static void print_row(const ffl_rows *rows, const ffl_row *row)
         printf(": %s", r->reason);
     putchar('\n');
     if (isfinite(r->wall_ns))
-        print_around(r);
+        (r->own_clock ? print_exchange : print_around)(r);
 }
 
 /* It could not be timed here at all. */
@@ -148,7 +159,7 @@ void ffl_table_print(const ffl_group *group, const ffl_rows *rows, size_t first,
             sorted[shown++] = &rows->value[first + i];
     if (sorted)
         qsort(sorted, shown, sizeof *sorted, by_rank);
-    if (count && (shown || group->place == FFL_HOST))
+    if (count && (shown || !ffl_group_on_device(group)))
         print_heading(group, &rows->value[first]);
     for (size_t i = 0; i < shown; i++) {
         print_row(rows, sorted[i]);

@@ -2,6 +2,7 @@
 #include "harness/bench/timed.h"
 #include "harness/bench/clock.h"
 #include "harness/bench/device_calls.h"
+#include "harness/bench/own_calls.h"
 #include "harness/bench/timed_calls.h"
 #include "harness/check/checks.h"
 #include "harness/device/storage.h"
@@ -36,7 +37,9 @@ static void fill_library(ffl_record *record, const ffl_variant *variant)
                  cublas ? cublas->version : "");
         return;
     }
-    const ffl_blas *blas = variant->library == FFL_NO_LIBRARY ? NULL : ffl_blas_open(variant->library);
+    const ffl_blas *blas = variant->library >= FFL_OPENBLAS && variant->library <= FFL_CBLAS
+                               ? ffl_blas_open(variant->library)
+                               : NULL;
     if (!blas)
         return;
     snprintf(record->library_version, sizeof record->library_version, "%s", blas->version);
@@ -77,7 +80,7 @@ static ffl_status fill_routing_of(ffl_timed *row)
 static ffl_status open_instance(ffl_timed *row)
 {
     const ffl_group *g = row->group;
-    const bool device = g->place == FFL_CUDA;
+    const bool device = ffl_group_on_device(g);
     FFL_TRY((device ? ffl_instance_new : ffl_instance_prepare)(row->what->variant, &row->layer, g->batch,
                                                                g->threads, &row->instance));
     return device ? ffl_device_calls_open(row) : FFL_OK;
@@ -99,10 +102,14 @@ ffl_status ffl_timed_open(ffl_timed *row, const ffl_group *group, const ffl_grou
         const ffl_status status = open_instance(row);
         if (status == FFL_NO_MEMORY)
             ffl_timed_rule_out(row, FFL_SKIPPED, ffl_error());
+        else if (status == FFL_UNSUPPORTED && v->library == FFL_PROCESS)
+            ffl_timed_rule_out(row, FFL_UNSUPPORTED_HERE, ffl_error());
         else if (status != FFL_OK)
             ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
         row->live = status == FFL_OK;
     }
+    if (row->live && ffl_own_clock(row))
+        ffl_own_describe(row);
     if (row->live) {
         row->record.pack_ns = row->instance.pack_ns;
         row->record.pack_bytes = (double)row->instance.plan.packed_bytes;
@@ -121,9 +128,9 @@ static bool takes(const ffl_timed *row, size_t tokens)
 static double call_once(ffl_timed *row, size_t tokens)
 {
     const ffl_layer *l = &row->layer;
-    if (row->group->place == FFL_CUDA) {
+    if (ffl_group_on_device(row->group) || ffl_own_clock(row)) {
         double seconds;
-        if (ffl_device_call_once(row, tokens, &seconds) == FFL_OK)
+        if ((ffl_own_clock(row) ? ffl_own_call_once : ffl_device_call_once)(row, tokens, &seconds) == FFL_OK)
             return seconds;
         ffl_timed_run_failed(row);
         return -1;
@@ -274,18 +281,21 @@ ffl_status ffl_timed_finish(ffl_timed *row)
     if (row->tokens == 1)
         r->p99_ns = ffl_samples_quantile(&r->samples, 0.99);
     r->ns_per_token = r->median_ns / (double)row->tokens;
+    if (ffl_own_clock(row))
+        FFL_TRY(ffl_own_finish(row));
     return fill_work(row);
 }
 
 void ffl_timed_close(ffl_timed *row)
 {
     ffl_device_calls_close(row);
-    if (row->group && row->group->place == FFL_HOST)
+    if (row->group && !ffl_group_on_device(row->group))
         row->instance.exec.scratch = NULL; /* lent by the stage */
     if (row->instance.plan.variant)
         ffl_instance_free(&row->instance);
     ffl_record_free(&row->record);
     free(row->ns);
+    free(row->wall_ns);
     ffl_sample_free(&row->sample);
     *row = (ffl_timed){0};
 }

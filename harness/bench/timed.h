@@ -38,8 +38,10 @@ typedef struct ffl_timed {
     size_t position; /* input row of the next timed call */
     size_t warm_position;
     double call_seconds;       /* estimated */
-    size_t burst;              /* calls per sample: 1 on the host */
-    size_t repetitions, calls; /* calls per repetition */
+    size_t burst;              /* calls per sample: 1 but for rows on a device or with a clock of their own */
+    double exchange_seconds;   /* own clock: what one more exchange takes beside its calls */
+    double *wall_ns;           /* own clock: of every sample, per call */
+    size_t repetitions, calls; /* samples per repetition */
     size_t repetition;
     double *ns; /* of every timed call, or per call of a burst */
     size_t timed;

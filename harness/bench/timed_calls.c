@@ -2,6 +2,7 @@
 #include "harness/bench/clock.h"
 #include "harness/bench/device_calls.h"
 #include "harness/bench/device_stage.h"
+#include "harness/bench/own_calls.h"
 #include "harness/check/checks.h"
 #include "harness/worker.h"
 #include "kernels/device.h"
@@ -30,7 +31,7 @@ void ffl_timed_run_failed(ffl_timed *row)
 {
     const char *why;
     ffl_timed_rule_out(row, FFL_FAILED, ffl_error());
-    if (row->group->place != FFL_CUDA || !ffl_device_lost(&why))
+    if (!ffl_group_on_device(row->group) || !ffl_device_lost(&why))
         return;
     fprintf(stderr, "fflab: %s: %s; the device is lost to this process\n", row->what->variant->name, why);
     abort();
@@ -38,14 +39,14 @@ void ffl_timed_run_failed(ffl_timed *row)
 
 void ffl_timed_lend_scratch(ffl_timed *row)
 {
-    if (row->group->place == FFL_HOST)
+    if (!ffl_group_on_device(row->group))
         row->instance.exec.scratch = row->stage->scratch;
 }
 
 ffl_status ffl_timed_check_memory(ffl_timed *row)
 {
     bool intact;
-    if (row->group->place == FFL_CUDA) {
+    if (ffl_group_on_device(row->group)) {
         const bool calling = row->repetition > 0 && row->repetition < row->repetitions;
         if (ffl_device_check(row, !calling) != FFL_OK)
             ffl_timed_run_failed(row);
@@ -67,9 +68,9 @@ void ffl_timed_poison(float *y, size_t count)
 /* Seconds of a sample that are not timed. */
 static double between_samples(const ffl_timed *row)
 {
-    if (row->group->place == FFL_CUDA)
+    if (ffl_group_on_device(row->group))
         return device_turn + row->stage->device->sweep_seconds;
-    return row->group->cache != FFL_HOT ? row->stage->eviction.seconds : 0;
+    return row->exchange_seconds + (row->group->cache != FFL_HOT ? row->stage->eviction.seconds : 0);
 }
 
 /* Calls at the end whose outputs are judged where they lie: a power of two, so that few judges serve all rows
@@ -96,13 +97,15 @@ ffl_status ffl_timed_plan_calls(ffl_timed *row, size_t repetitions, size_t calls
     row->position = (row->ring.x_rows - advance) % row->ring.x_rows;
     row->warm_position = row->ring.x_rows / 2 / row->tokens * row->tokens;
     free(row->ns);
+    free(row->wall_ns);
     row->ns = calloc(row->repetitions * row->calls, sizeof *row->ns);
-    if (!row->ns)
+    row->wall_ns = calloc(row->repetitions * row->calls, sizeof *row->wall_ns);
+    if (!row->ns || !row->wall_ns)
         return ffl_fail(FFL_NO_MEMORY, "no memory for %zu samples", row->repetitions * row->calls);
     ffl_sample_free(&row->sample);
-    const size_t before =
-        row->group->place == FFL_HOST ? all - calls_judged(row) : 0; /* none are drawn on a device */
-    return ffl_sample_new(&row->layer, before, row->tokens, &row->sample);
+    /* By sample: none are drawn on a device, elsewhere a burst of calls is one. */
+    const size_t before = ffl_group_on_device(row->group) ? 0 : (all - calls_judged(row)) / row->burst;
+    return ffl_sample_new(&row->layer, before, row->burst * row->tokens, &row->sample);
 }
 
 ffl_status ffl_timed_plan(ffl_timed *row)
@@ -110,8 +113,10 @@ ffl_status ffl_timed_plan(ffl_timed *row)
     const ffl_group *g = row->group;
     const double call = row->call_seconds > 1e-9 ? row->call_seconds : 1e-9;
     row->ring = ffl_stage_ring(row->stage, row->tokens);
-    if (g->place == FFL_CUDA)
+    if (ffl_group_on_device(g))
         FFL_TRY(ffl_device_plan(row));
+    else if (ffl_own_clock(row))
+        ffl_own_plan(row);
     const double turn = call * (double)row->burst + between_samples(row);
     double total = g->row_seconds / turn;
     total = total < CALLS_MIN ? CALLS_MIN : total;
@@ -262,7 +267,7 @@ static bool begin(void *user)
     const bool last = row->repetition == row->repetitions;
     const double share = 0.25 * row->group->row_seconds / (double)row->repetitions;
     const double warm = share < warm_seconds ? share : warm_seconds;
-    if (row->group->place == FFL_CUDA) {
+    if (ffl_group_on_device(row->group)) {
         const bool warmed = ffl_device_warm_up(row, warm, last) == FFL_OK;
         if (!warmed)
             ffl_timed_run_failed(row);
@@ -289,17 +294,23 @@ static double call_on_host(ffl_timed *row)
     const ffl_layer *l = &row->layer;
     float *x = row->stage->x + row->position * l->width_in;
     float *y = row->stage->y + row->position % row->ring.y_rows * l->width_out;
-    const bool drawn =
-        ffl_sample_begin(&row->sample, row->timed, row->stage->x, row->ring.x_rows, x, y, row->tokens);
+    const bool drawn = ffl_sample_begin(&row->sample, row->timed, row->stage->x, row->ring.x_rows, x, y,
+                                        row->burst * row->tokens);
     if (row->group->cache != FFL_HOT)
         ffl_eviction_sweep(&row->stage->eviction);
     if (row->group->cache == FFL_WEIGHTS_COLD) {
         ffl_touch(x, row->tokens * l->width_in * sizeof *x);
         ffl_touch(y, row->tokens * l->width_out * sizeof *y);
     }
-    const double start = ffl_clock_ns();
-    const ffl_status status = ffl_instance_run(&row->instance, x, l->width_in, y, l->width_out, row->tokens);
-    const double took = ffl_clock_ns() - start;
+    double took;
+    ffl_status status;
+    if (ffl_own_clock(row)) {
+        status = ffl_own_sample(row, x, y, &took);
+    } else {
+        const double start = ffl_clock_ns();
+        status = ffl_instance_run(&row->instance, x, l->width_in, y, l->width_out, row->tokens);
+        took = ffl_clock_ns() - start;
+    }
     if (drawn)
         ffl_sample_end(&row->sample, x, y);
     return status == FFL_OK ? took : -1;
@@ -316,7 +327,7 @@ static double call(void *user)
     ffl_timed *row = user;
     if (row->group->cache != FFL_HOT && ffl_interrupted())
         return -1;
-    const double took = row->group->place == FFL_CUDA ? call_on_device(row) : call_on_host(row);
+    const double took = ffl_group_on_device(row->group) ? call_on_device(row) : call_on_host(row);
     if (took < 0) {
         ffl_timed_run_failed(row);
         return -1;
@@ -330,7 +341,7 @@ static double call(void *user)
 static bool end(void *user)
 {
     ffl_timed *row = user;
-    const bool last = row->repetition == row->repetitions, device = row->group->place == FFL_CUDA;
+    const bool last = row->repetition == row->repetitions, device = ffl_group_on_device(row->group);
     ffl_status status = ffl_timed_check_memory(row);
     if (status == FFL_OK && row->live && last && device)
         status = ffl_device_fetch(row);

@@ -12,7 +12,7 @@ typedef struct ffl_attempt {
 } ffl_attempt;
 
 /*
- * path: a capsule's file. options: for the worker (--plugin and the like). A crash and a hang of more than
+ * path: a capsule's file. options: for the worker (--plugin, --process and the like). A crash and a hang of more than
  * timeout_s seconds are verdicts; FFL_BAD_INPUT: the file is no capsule. in_process: without a worker.
  */
 ffl_status ffl_attempt_run(const ffl_options *options, const char *path, const char *variant,

@@ -355,7 +355,8 @@ static ffl_status try_threads(subject *s)
 static ffl_status try_denormals(subject *s)
 {
     static const ffl_setting flush = {.flush = true};
-    if (s->variant->place != FFL_HOST || !ffl_suite_flushes())
+    /* Another process has a mode of its own. */
+    if (s->variant->place != FFL_HOST || s->variant->library == FFL_PROCESS || !ffl_suite_flushes())
         return FFL_OK;
     return vary(s, FFL_WAY_DENORMALS, &s->instance, &flush, "");
 }
@@ -384,7 +385,7 @@ static void *play(void *argument)
 static ffl_status play_both(player *first, player *second)
 {
     pthread_t thread;
-    if (first->instance->plan.variant->place == FFL_CUDA) {
+    if (ffl_variant_on_device(first->instance->plan.variant)) {
         play(first);
         if (first->status == FFL_OK)
             play(second);
@@ -451,6 +452,10 @@ ffl_status ffl_invariance_run(ffl_invariance *v, const ffl_variant *variant, ffl
         return FFL_OK;
     }
     const ffl_status prepared = ffl_instance_new(variant, l, v->pool.batch, 1, &s.instance);
+    if (prepared == FFL_UNSUPPORTED && variant->library == FFL_PROCESS) {
+        tell(&s, FFL_UNSUPPORTED_HERE, "%s", ffl_error());
+        return FFL_OK;
+    }
     if (prepared != FFL_OK) {
         tell(&s, prepared == FFL_NO_MEMORY ? FFL_SKIPPED : FFL_FAILED, "prepare failed: %s", ffl_error());
         return FFL_OK;

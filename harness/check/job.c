@@ -133,7 +133,7 @@ void ffl_check_watch_faults(ffl_answer *answer)
 static ffl_status die_with_device(const ffl_variant *variant, ffl_answer *answer)
 {
     const char *why;
-    if (variant->place != FFL_CUDA || !ffl_device_lost(&why))
+    if (!ffl_variant_on_device(variant) || !ffl_device_lost(&why))
         return FFL_OK;
     FFL_TRY(ffl_answer_send(answer, json_pack("{s:s}", "fault", why)));
     abort();

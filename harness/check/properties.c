@@ -398,8 +398,9 @@ ffl_status ffl_properties_run(ffl_properties *p, const ffl_variant *variant, ffl
     }
     ffl_status status = make_room(&s);
     if (status == FFL_OK && (status = run_relatives(&s)) != FFL_OK && status != FFL_NO_MEMORY) {
-        out->verdict = FFL_FAILED;
-        snprintf(out->reason, sizeof out->reason, "run failed: %s", ffl_error());
+        const bool declined = status == FFL_UNSUPPORTED && variant->library == FFL_PROCESS;
+        out->verdict = declined ? FFL_UNSUPPORTED_HERE : FFL_FAILED;
+        snprintf(out->reason, sizeof out->reason, "%s%s", declined ? "" : "run failed: ", ffl_error());
         free_room(&s);
         return FFL_OK;
     }

@@ -118,7 +118,7 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option replay_options[] = {
-    FFL_OPT_VARIANT,    FFL_OPT_EXCLUDE, FFL_OPT_PLUGIN,       FFL_OPT_JSON,
+    FFL_OPT_VARIANT,    FFL_OPT_EXCLUDE, FFL_OPT_PLUGIN, FFL_OPT_PROCESS,       FFL_OPT_JSON,
     FFL_OPT_IN_PROCESS, FFL_OPT_TIMEOUT, FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT,
 };

@@ -162,7 +162,7 @@ static ffl_status run_at(const ffl_instance *instance, const ffl_setting *s, con
                          float *y, size_t ldy, size_t tokens)
 {
     const ffl_device_place place = {.offset_x = s->offset_x, .offset_y = s->offset_y};
-    if (instance->plan.variant->place == FFL_CUDA)
+    if (ffl_variant_on_device(instance->plan.variant))
         return ffl_instance_run_placed(instance, &place, x, ldx, y, ldy, tokens);
     const unsigned mode = enter(s);
     const ffl_status status = ffl_instance_run(instance, x, ldx, y, ldy, tokens);

@@ -96,10 +96,11 @@ void ffl_append_word(char *out, size_t size, const char *word)
 
 void ffl_option_words_of_origin(const ffl_options *options, char *out, size_t size)
 {
-    for (size_t i = 0; i < options->list_count[FFL_OPT_PLUGIN]; i++) {
-        ffl_append_word(out, size, "--plugin");
-        ffl_append_word(out, size, options->list[FFL_OPT_PLUGIN][i]);
-    }
+    for (ffl_option o = FFL_OPT_PLUGIN; o <= FFL_OPT_PROCESS; o++)
+        for (size_t i = 0; i < options->list_count[o]; i++) {
+            ffl_append_word(out, size, ffl_option_name(o));
+            ffl_append_word(out, size, options->list[o][i]);
+        }
     if (ffl_option_given(options, FFL_OPT_BLAS_LIBRARY)) {
         ffl_append_word(out, size, "--blas-library");
         ffl_append_word(out, size, options->value[FFL_OPT_BLAS_LIBRARY]);
@@ -149,6 +150,7 @@ static void describe_variant(const ffl_variant *v, ffl_record *record)
     SET(library, "%s", ffl_library_name(v->library));
     SET(isa, "%s", ffl_isa_name(v->isa));
     SET(clazz, "%s", ffl_variant_class(v));
+    record->own_clock = v->library == FFL_PROCESS;
     SET(place, "%s", v->place == FFL_CUDA ? "cuda" : "host");
     const ffl_blas *blas = blas_of(v);
     if (blas) {

@@ -194,7 +194,7 @@ static void fill_buffers(const ffl_trial *t, const call *c, const ffl_guarded_ro
 static ffl_status run_once(const ffl_trial *t, const ffl_instance *instance, const call *c,
                            const ffl_guarded_rows *x, const ffl_guarded_rows *y)
 {
-    if (instance->plan.variant->place == FFL_HOST)
+    if (!ffl_variant_on_device(instance->plan.variant))
         return ffl_instance_run(instance, x->data, x->ld, y->data, y->ld, c->tokens);
     const ffl_device_place place = {.ends_flush = fence_of(c) == FFL_FENCE_AFTER,
                                     .offset_x = t->layout.offset_x,
@@ -208,13 +208,15 @@ static bool run_guarded(ffl_trial *t, const ffl_instance *instance, const call *
                         ffl_guarded_rows *y, char *why, size_t size)
 {
     const size_t scratch_bytes = instance->plan.scratch_bytes;
-    const bool host = instance->plan.variant->place == FFL_HOST;
+    const bool host = !ffl_variant_on_device(instance->plan.variant);
     const bool own = ffl_leaks_own(instance->plan.variant);
     ffl_leaks before;
     ffl_status status = FFL_OK;
     if (ffl_check_on(FFL_CHECK_SCRATCH_POISON))
         status = ffl_instance_poison_scratch(instance); /* NaN: its contents are unspecified */
     ffl_leaks_before(&before);
+    if (instance->plan.variant->library == FFL_PROCESS) /* messages come and go: malloc counts what it keeps for the next one */
+        before.heap = SIZE_MAX;
     if (status == FFL_OK)
         status = run_once(t, instance, c, x, y);
     const bool clean = ffl_leaks_after(&before, own, c->warm, why, size) || !host;
@@ -442,7 +444,11 @@ ffl_status ffl_trial_run(ffl_trial *t, const ffl_variant *variant, ffl_judgement
     FFL_TRY(judge_for(t, &variant->contract, &judge));
     ffl_instance instance;
     const ffl_status prepared = ffl_instance_new(variant, &t->layer, t->batch, threads, &instance);
-    if (prepared != FFL_OK) { /* supports alone may decline a shape */
+    if (prepared == FFL_UNSUPPORTED && variant->library == FFL_PROCESS) {
+        fail(out, FFL_UNSUPPORTED_HERE, "", ffl_error());
+        return FFL_OK;
+    }
+    if (prepared != FFL_OK) { /* otherwise supports alone may decline a shape */
         fail(out, prepared == FFL_NO_MEMORY ? FFL_SKIPPED : FFL_FAILED, "prepare failed", ffl_error());
         return FFL_OK;
     }

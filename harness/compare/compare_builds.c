@@ -125,11 +125,12 @@ static ffl_status compare_row(const ffl_turns *turns, const ffl_group *group, ff
                               size_t *failed)
 {
     ffl_pairs pairs;
-    if (group->place != FFL_HOST) {
+    const bool program = group->rows[0].variant->library == FFL_PROCESS;
+    if (group->place != FFL_HOST || program) {
         char key[768];
         ffl_group_row_name(group, &group->rows[0], key, sizeof key);
-        return ffl_comparison_note(&c->left_out, &c->left_out_count, "%s: on a device; compare journals",
-                                   key);
+        return ffl_comparison_note(&c->left_out, &c->left_out_count, "%s: %s; compare journals", key,
+                                   program ? "by another process" : "on a device");
     }
     FFL_TRY(ffl_pairs_run(turns, group, &pairs));
     const ffl_status status = add_row(c, group, turns, &pairs, failed);

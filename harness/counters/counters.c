@@ -148,7 +148,9 @@ static ffl_status serve(session *s, const ffl_group_list *groups)
         if (status == FFL_OK && !s->rows)
             print_heading(&groups->value[g], &s->events);
         for (size_t r = 0; r < groups->value[g].row_count && status == FFL_OK; r++)
-            status = serve_row(s, &stage, &groups->value[g], &groups->value[g].rows[r]);
+            /* nor what another process does */
+            if (groups->value[g].rows[r].variant->library != FFL_PROCESS)
+                status = serve_row(s, &stage, &groups->value[g], &groups->value[g].rows[r]);
     }
     ffl_stage_free(&stage);
     return status;

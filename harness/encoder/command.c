@@ -44,7 +44,8 @@ static ffl_status select_variants(const ffl_options *options, const ffl_encoder_
         const ffl_variant *v = ffl_registry_at(i);
         const char *why = "";
         if (!ffl_option_selects(options, v) || (!named && v->operation != config->operation) ||
-            (!named && !ffl_variant_available(v, &why)) || is_among(out, v->name))
+            (!named && (v->library == FFL_PROCESS || !ffl_variant_available(v, &why))) ||
+            is_among(out, v->name))
             continue;
         if (json_array_append_new(out, json_string(v->name)) != 0)
             return ffl_fail(FFL_NO_MEMORY, "no memory for the list of variants");

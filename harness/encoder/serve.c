@@ -113,6 +113,9 @@ static ffl_status serve_variant(ffl_serve_session *s, int index, const ffl_varia
         return skip(s, index, v, FFL_SKIPPED, "the budget is spent; --resume goes on");
     if (layer.operation != v->operation)
         return skip(s, index, v, FFL_UNSUPPORTED_HERE, "this encoder's layers are dense");
+    if (v->library == FFL_PROCESS)
+        return skip(s, index, v, FFL_UNSUPPORTED_HERE,
+                    "another process does its work: `fflab bench` times it alone");
     if (!ffl_variant_supports(v, &layer, tokens, s->threads, &why))
         return skip(s, index, v, FFL_UNSUPPORTED_HERE, why);
     const double patience = patience_of(s);
