@@ -36,8 +36,8 @@ typedef struct work_item {
 
 typedef struct work {
     ffl_drive *drive;
-    ffl_case_list cases[2];    /* of each operation, cheap ones first */
-    ffl_check_case *sliced[2]; /* the same, in the order of the honest ones' slices */
+    ffl_case_list cases[FFL_OPERATION_COUNT];    /* of each, cheap ones first */
+    ffl_check_case *sliced[FFL_OPERATION_COUNT]; /* the same, in the order of the honest ones' slices */
     work_item *items;
     size_t count, capacity, done;
     ffl_progress *progress;
@@ -81,7 +81,10 @@ static json_t *cases_to_json(const ffl_check_case *cases, size_t count)
 static double cost_of(const ffl_check_case *c)
 {
     const ffl_layer *s = &c->shape;
-    const double visited = s->operation == FFL_FFF ? (double)(s->trees * s->levels) : (double)s->neurons;
+    const size_t gates = s->operation == FFL_MOE ? s->gates : s->levels;
+    const double visited = s->operation == FFL_FFF  ? (double)(s->trees * s->levels)
+                           : s->operation == FFL_FF ? (double)s->neurons
+                                                    : (double)(gates + s->chosen * s->expert_width);
     return (double)ffl_layer_bytes(s) / 8 + (double)c->batch * visited * (double)(s->width_in + s->width_out);
 }
 
@@ -189,7 +192,7 @@ static ffl_status add_bench(work *w, ffl_finding *f)
 
 static ffl_status add_items(work *w)
 {
-    for (int operation = FFL_FF; operation <= FFL_FFF; operation++) {
+    for (int operation = FFL_FF; operation < FFL_OPERATION_COUNT; operation++) {
         FFL_TRY(make_cases(w->drive, (ffl_operation)operation, &w->cases[operation]));
         FFL_TRY(add_honest(w, (ffl_operation)operation));
     }
@@ -324,7 +327,7 @@ ffl_status ffl_drive_run(ffl_drive *drive)
     for (size_t i = 0; i < w.count; i++)
         json_decref(w.items[i].request);
     free(w.items);
-    for (int operation = FFL_FF; operation <= FFL_FFF; operation++) {
+    for (int operation = FFL_FF; operation < FFL_OPERATION_COUNT; operation++) {
         ffl_cases_free(&w.cases[operation]);
         free(w.sliced[operation]);
     }

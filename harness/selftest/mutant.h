@@ -72,7 +72,7 @@ typedef struct ffl_mutant {
 extern const ffl_mutant *const ffl_mutant_families[];
 extern const ffl_mutant ffl_honest_mutants[], ffl_published_mutants[], ffl_tree_mutants[],
     ffl_numerics_mutants[], ffl_memory_mutants[], ffl_cheating_mutants[], ffl_timing_mutants[],
-    ffl_environment_mutants[];
+    ffl_environment_mutants[], ffl_experts_mutants[], ffl_honest_experts[];
 
 bool ffl_mutant_honest(const ffl_mutant *mutant);
 

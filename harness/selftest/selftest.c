@@ -91,6 +91,8 @@ static void print_families(const ffl_drive *d)
     for (size_t f = 0; ffl_mutant_families[f]; f++) {
         const char *family = ffl_mutant_families[f]->family;
         size_t all = 0, right = 0, skipped = 0;
+        if (f > 0 && strcmp(ffl_mutant_families[f - 1]->family, family) == 0)
+            continue; /* the honest ones stand in two files */
         for (size_t i = 0; i < d->count; i++) {
             const ffl_finding *finding = &d->findings[i];
             if (strcmp(finding->mutant->family, family) != 0)
