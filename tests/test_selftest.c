@@ -83,3 +83,12 @@ Test(selftest, refuses_names_it_does_not_know, .timeout = 60)
     cr_expect_eq(r.exit_code, 1);
     cr_expect(strstr(r.err, "--without fences: expected some of old-values"), "%s", r.err);
 }
+
+/* Shares are rounded: honest ones differ, and pass; the hint tells a wrong leaf. */
+Test(selftest, experts_are_judged_by_choice_and_share, .timeout = 900)
+{
+    selftest("experts moe_honest_exp2 moe_honest_reciprocal");
+    cr_expect_eq(r.exit_code, 0, "%s%s", r.out, r.err);
+    cr_expect(strstr(r.out, "17/17 mutants caught, 0/2 false alarms"), "%s", r.out);
+    cr_expect(strstr(r.out, "it is what leaf"), "%s", r.out);
+}

@@ -107,6 +107,10 @@ static ffl_status list_cases(const ffl_options *options, const selection *select
     }
     if (first != FFL_OK && out->count == 0)
         return ffl_fail(first, "%s", message);
+    const char *fixture = options->value[FFL_OPT_FIXTURE];
+    if (out->count == 0 && selected->count && fixture && strstr(fixture, "real:"))
+        return ffl_fail(FFL_BAD_INPUT, "--fixture %s: no selected variant computes what the file holds",
+                        fixture);
     if (first != FFL_OK)
         fprintf(stderr, "fflab: conditional variants are left out: %s\n", message);
     return FFL_OK;
