@@ -140,12 +140,33 @@ void ffl_format_flags(const ffl_row *row, char out[FFL_CELL])
 
 void ffl_format_roof(const ffl_row *row, char out[FFL_CELL])
 {
-    const ffl_record *r = &row->record;
-    if (isfinite(r->roof_share) && r->roof[strspn(r->roof, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0')
+    const ffl_record *r = row ? &row->record : NULL;
+    if (r && isfinite(r->roof_share) &&
+        r->roof[strspn(r->roof, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0')
         snprintf(out, FFL_CELL, "%.*f %% of `%s`", r->roof_share < 0.0995 ? 1 : 0, 100 * r->roof_share,
                  r->roof);
     else
         strcpy(out, NOTHING);
+}
+
+bool ffl_any_roof(const ffl_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (isfinite(rows[i].record.roof_share))
+            return true;
+    return false;
+}
+
+bool ffl_print_machine(const ffl_rows *rows, const ffl_row *row, const ffl_row *before, FILE *file)
+{
+    if (before && (rows->machine_count < 2 || before->machine == row->machine))
+        return false;
+    if (rows->machine_count > 1) {
+        fputs(before ? "\nOn " : "On ", file);
+        ffl_print_text(file, row->machine);
+        fputs(":\n\n", file);
+    }
+    return true;
 }
 
 void ffl_print_text(FILE *file, const char *text)

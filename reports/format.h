@@ -34,8 +34,16 @@ void ffl_format_provider(const ffl_row *row, char out[FFL_CELL]);
 /* "WEAK HANDICAPPED", "" without any. */
 void ffl_format_flags(const ffl_row *row, char out[FFL_CELL]);
 
-/* "73 % of `read_l2`"; "–" where the roofs were not measured. */
+/* "73 % of `read_l2`"; "–" where the roofs were not measured, or there is no row. */
 void ffl_format_roof(const ffl_row *row, char out[FFL_CELL]);
+
+/* A report of a machine that was never calibrated has no column for it. */
+bool ffl_any_roof(const ffl_row *rows, size_t count);
+
+/* Where a table's rows are of several machines, each has a table of its own, with the machine said once above
+ * it. True where a new one begins with this row; `before` is the row before it, or NULL. Rows of a machine
+ * follow one another. */
+bool ffl_print_machine(const ffl_rows *rows, const ffl_row *row, const ffl_row *before, FILE *file);
 
 /* Text from outside inside a table cell: no bars, line ends, HTML or control characters. */
 void ffl_print_text(FILE *file, const char *text);

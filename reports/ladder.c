@@ -92,7 +92,7 @@ bool ffl_ladder_worthwhile(const ffl_rows *rows)
 static void print_step(const ffl_rows *rows, const ffl_ladder *ladder, const char *machine,
                        const ffl_ladder_step *step, const int64_t *batches, size_t count, FILE *file)
 {
-    char time[FFL_CELL], gain[FFL_CELL], source[FFL_CELL];
+    char time[FFL_CELL], gain[FFL_CELL], roof[FFL_CELL], source[FFL_CELL];
     fprintf(file, "| `%s` | %s | %s |", step->variant, step->idea, step->predicted);
     for (size_t b = 0; b < count; b++) {
         const ffl_row *row = row_of(rows, ladder, machine, step->variant, batches[b]);
@@ -108,6 +108,9 @@ static void print_step(const ffl_rows *rows, const ffl_ladder *ladder, const cha
             ffl_format_ratio(ffl_row_token_ns(from) / ffl_row_token_ns(row), gain);
             fprintf(file, "<br>**%s**", gain);
         }
+        ffl_format_roof(row, roof);
+        if (isfinite(row->record.roof_share))
+            fprintf(file, "<br>%s", roof);
         fprintf(file, "<br>%s |", source);
     }
     fputc('\n', file);
@@ -141,7 +144,10 @@ ffl_status ffl_ladder_write(const ffl_rows *rows, FILE *file)
 {
     fputs(
         "# The ladder: from naive to best\n\n"
-        "Time per token, in bold the measured gain over the step that it improves on, and the journal line. "
+        "Time per token, in bold the measured gain over the step that it improves on, and the journal line; "
+        "between them, where\n"
+        "the machine was calibrated, the measured roof that binds the row and the share of it that was "
+        "reached. "
         "Predictions\n"
         "follow from bytes, loads and multiply-adds; some were written down when first measurements were "
         "known. Where\n"

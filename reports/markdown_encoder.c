@@ -37,13 +37,11 @@ static bool is_first_of_group(const ffl_rows *rows, size_t i)
     return true;
 }
 
-static void print_model(const ffl_rows *rows, const ffl_pass_row *p, FILE *file)
+static void print_model(const ffl_pass_row *p, FILE *file)
 {
     fputc('`', file);
     ffl_print_text(file, p->model);
     fprintf(file, "`%s", star(p));
-    if (rows->machine_count > 1)
-        fprintf(file, " on %s", p->row->machine);
 }
 
 /* ---- The overview ---- */
@@ -51,21 +49,22 @@ static void print_model(const ffl_rows *rows, const ffl_pass_row *p, FILE *file)
 static void print_overview(const ffl_rows *rows, FILE *file)
 {
     ffl_pass_row p;
-    bool any = false;
+    const ffl_row *before = NULL;
     for (size_t i = 0; i < rows->pass_count; i++) {
         if (!is_first_of_group(rows, i) || !ffl_pass_fastest(rows, &rows->passes[i], &p))
             continue;
-        if (!any)
-            fputs("The f32 tree of each group whose kernel is the fastest alone:\n\n"
-                  "| Model | Tokens | Dense N | Threads | Variant | s | Ceiling | Measured | Measured / "
+        if (!before)
+            fputs("The f32 tree of each group whose kernel is the fastest alone:\n\n", file);
+        if (ffl_print_machine(rows, p.row, before, file))
+            fputs("| Model | Tokens | Dense N | Threads | Variant | s | Ceiling | Measured | Measured / "
                   "ceiling | "
                   "Limit | Without logits: ceiling | Measured | Measured / ceiling | Limit |\n"
                   "|---|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
                   file);
-        any = true;
+        before = p.row;
         const ffl_pass_answer *a = &p.answer;
         fputs("| ", file);
-        print_model(rows, &p, file);
+        print_model(&p, file);
         fprintf(file, " | %lld x %lld | %lld | %lld | `", (long long)p.batch, (long long)p.sequence,
                 (long long)p.dense_neurons, (long long)p.row->record.threads);
         ffl_print_text(file, p.row->record.variant);
@@ -77,7 +76,7 @@ static void print_overview(const ffl_rows *rows, FILE *file)
         print_percent(&a->body.of_ceiling, file);
         fprintf(file, " | %.2f |\n", a->body.limit.median);
     }
-    if (any)
+    if (before)
         fputc('\n', file);
 }
 
@@ -136,22 +135,27 @@ static void print_shares(const ffl_pass_row *p, FILE *file)
 
 static void print_answers(const ffl_rows *rows, const group *g, FILE *file)
 {
-    fputs("| Variant | Pairs | Alone, ms | s | In place / alone | Ceiling | Measured | Measured / ceiling | "
-          "Without "
-          "logits: ceiling | Measured | Measured / ceiling | Line |\n"
-          "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
-          file);
+    bool roofs = false;
+    for (size_t i = 0; i < g->count; i++)
+        roofs = roofs || ffl_any_roof(g->value[i].row, 1);
+    fprintf(
+        file,
+        "| Variant | Pairs | Alone, ms | s | In place / alone |%s Ceiling | Measured | Measured / ceiling | "
+        "Without logits: ceiling | Measured | Measured / ceiling | Line |\n"
+        "|---|--:|--:|--:|--:|%s--:|--:|--:|--:|--:|--:|---|\n",
+        roofs ? " In place, of its roof |" : "", roofs ? "--:|" : "");
     for (size_t i = 0; i < g->count; i++) {
         const ffl_pass_row *p = &g->value[i];
         const ffl_pass_answer *a = &p->answer;
-        char source[FFL_CELL];
+        char source[FFL_CELL], roof[FFL_CELL];
         ffl_format_source(rows, p->row, source);
         fputs("| `", file);
         ffl_print_text(file, p->row->record.variant);
-        fprintf(file, "`%s%s | %zu | %.2f | %.2f | %.2f | %.2f | ", star(p),
+        fprintf(file, "`%s%s | %zu | %.2f | %.2f | %.2f | ", star(p),
                 strcmp(p->row->record.variant, p->baseline) == 0 ? " (itself)" : "", a->pairs,
-                a->alone_ns.median / 1e6, a->kernel_speed_up.median, a->context_penalty.median,
-                a->whole.ceiling.median);
+                a->alone_ns.median / 1e6, a->kernel_speed_up.median, a->context_penalty.median);
+        ffl_format_roof(p->row, roof);
+        fprintf(file, "%s%s%.2f | ", roofs ? roof : "", roofs ? " | " : "", a->whole.ceiling.median);
         print_ratio(&a->whole.speed_up, file);
         fputs(" | ", file);
         print_percent(&a->whole.of_ceiling, file);
@@ -162,6 +166,11 @@ static void print_answers(const ffl_rows *rows, const group *g, FILE *file)
         fprintf(file, " | %s |\n", source);
     }
     fputc('\n', file);
+    if (roofs)
+        fputs("In place, of its roof: the feedforward layers of the pass, each as a call of its own. The "
+              "other parts "
+              "have no\nshare: they read and write at once, and no measured roof is for their mix.\n\n",
+              file);
 }
 
 static void print_part_names(const ffl_pass_answer *a, FILE *file)
@@ -251,7 +260,9 @@ static ffl_status print_group(const ffl_rows *rows, const ffl_row *first, FILE *
     if (g.count) {
         const ffl_pass_row *p = &g.value[0];
         fputs("### ", file);
-        print_model(rows, p, file);
+        print_model(p, file);
+        if (rows->machine_count > 1)
+            fprintf(file, " on %s", p->row->machine);
         fprintf(file, ", %lld x %lld tokens, %lld thread%s, against `", (long long)p->batch,
                 (long long)p->sequence, (long long)p->row->record.threads,
                 p->row->record.threads == 1 ? "" : "s");

@@ -21,20 +21,22 @@ static bool is_above_limit(const ffl_row *race, const ffl_duel *d)
     return d->speedup.low > arithmetic_limit(race, d->neurons);
 }
 
-static void print_side(const ffl_row *row, FILE *file)
+static void print_side(const ffl_row *row, bool roofs, FILE *file)
 {
-    char time[FFL_CELL];
-    if (!row) {
-        fputs("none qualifies | – | ", file);
-        return;
+    char time[FFL_CELL] = "–", roof[FFL_CELL];
+    if (row) {
+        ffl_format_token(row, time);
+        fputc('`', file);
+        ffl_print_text(file, row->record.variant);
+        fputc('`', file);
+    } else {
+        fputs("none qualifies", file);
     }
-    ffl_format_token(row, time);
-    fputc('`', file);
-    ffl_print_text(file, row->record.variant);
-    fprintf(file, "` | %s | ", time);
+    ffl_format_roof(row, roof);
+    fprintf(file, " | %s | %s%s", time, roofs ? roof : "", roofs ? " | " : "");
 }
 
-static void print_duel(const ffl_rows *rows, const ffl_row *race, const ffl_duel *d, FILE *file)
+static void print_duel(const ffl_rows *rows, const ffl_row *race, const ffl_duel *d, bool roofs, FILE *file)
 {
     char shape[FFL_CELL], speedup[FFL_CELL], limit[FFL_CELL], fff[FFL_CELL] = "–", dense[FFL_CELL] = "–";
     ffl_format_shape(race, shape);
@@ -46,11 +48,9 @@ static void print_duel(const ffl_rows *rows, const ffl_row *race, const ffl_duel
         ffl_format_source(rows, d->dense, dense);
     fprintf(file, "| %s / %lld | ", shape, (long long)d->neurons);
     ffl_print_setting(file, race);
-    if (rows->machine_count > 1)
-        fprintf(file, ", on %s", race->machine);
     fputs(" | ", file);
-    print_side(d->fff, file);
-    print_side(d->dense, file);
+    print_side(d->fff, roofs, file);
+    print_side(d->dense, roofs, file);
     fprintf(file, "**%s**%s | %s | %s, %s |\n", speedup, is_above_limit(race, d) ? " †" : "", limit, fff,
             dense);
 }
@@ -105,41 +105,62 @@ static void print_published(FILE *file)
           file);
 }
 
+/* What the table below it says beyond its times. */
+typedef struct duels_told {
+    bool above, reduced;
+} duels_told;
+
+static void tell_duel(const ffl_rows *rows, const ffl_row *race, int64_t neurons, bool roofs,
+                      duels_told *told, FILE *file)
+{
+    const ffl_duel d = ffl_duel_of(rows, race, neurons);
+    print_duel(rows, race, &d, roofs, file);
+    told->above |= is_above_limit(race, &d);
+    told->reduced |= d.speedup.reduced;
+}
+
+static void print_head(bool roofs, FILE *file)
+{
+    const char *const name = roofs ? " of its roof |" : "", *const rule = roofs ? "--:|" : "";
+    fprintf(
+        file,
+        "| FFF / dense N | Case | Fastest FFF | per token |%s Fastest dense | per token |%s Speed-up | Limit "
+        "| Lines |\n|---|---|---|--:|%s---|--:|%s--:|--:|---|\n",
+        name, name, rule, rule);
+}
+
 void ffl_markdown_headline(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file)
 {
+    const bool roofs = ffl_any_roof(rows->value, rows->count);
+    const ffl_row *before = NULL;
+    duels_told told = {0};
     print_sentence(rows, races, count, file);
     ffl_grids_print(rows, races, count, FFL_GRID_MARKDOWN, file);
-    bool any = false, above = false, reduced = false;
     for (size_t i = 0; i < count; i++) {
         int64_t sizes[FFL_SIZES_MAX];
         if (!ffl_row_is_fff(races[i]))
             continue;
-        if (!any)
-            fputs("| FFF / dense N | Case | Fastest FFF | per token | Fastest dense | per token | Speed-up | "
-                  "Limit | "
-                  "Lines |\n|---|---|---|--:|---|--:|--:|--:|---|\n",
-                  file);
-        any = true;
-        ffl_duel d = ffl_duel_of(rows, races[i], races[i]->record.neurons);
-        print_duel(rows, races[i], &d, file);
-        above |= is_above_limit(races[i], &d);
-        reduced |= d.speedup.reduced;
+        if (ffl_print_machine(rows, races[i], before, file))
+            print_head(roofs, file);
+        before = races[i];
+        tell_duel(rows, races[i], races[i]->record.neurons, roofs, &told, file);
         const size_t others = ffl_other_sizes(rows, races[i], sizes);
-        for (size_t s = 0; s < others; s++) {
-            d = ffl_duel_of(rows, races[i], sizes[s]);
-            print_duel(rows, races[i], &d, file);
-            above |= is_above_limit(races[i], &d);
-            reduced |= d.speedup.reduced;
-        }
+        for (size_t s = 0; s < others; s++)
+            tell_duel(rows, races[i], sizes[s], roofs, &told, file);
     }
-    if (any)
+    if (before)
         fputc('\n', file);
-    if (reduced)
+    if (before && roofs)
+        fputs("Of its roof: the least time that a call can take by the measured roof that binds it, over the "
+              "time "
+              "that it took.\n\n",
+              file);
+    if (told.reduced)
         fputs("\\* No full batch on one side: a call would take too long, so its time per token at a smaller "
               "batch stands\n"
               "in. `--full` measures it.\n\n",
               file);
-    if (above)
+    if (told.above)
         fputs("† Above the limit that arithmetic sets: the dense layer waits for memory that the few rows on "
               "a path do\n"
               "not need, or the machine was disturbed. This part of the speed-up is no saving of work.\n\n",

@@ -49,15 +49,6 @@ static void print_remark(const ffl_row *row, FILE *file)
     fprintf(file, "%s%s", flags[0] && !alone ? "; " : "", flags);
 }
 
-/* A report of a machine that was never calibrated has no column for it. */
-static bool any_share(const ffl_rows *rows)
-{
-    for (size_t i = 0; i < rows->count; i++)
-        if (isfinite(rows->value[i].record.roof_share))
-            return true;
-    return false;
-}
-
 static void print_row(const ffl_rows *rows, const ffl_row *row, size_t place, bool shares, FILE *file)
 {
     char cell[FFL_CELL];
@@ -99,7 +90,7 @@ static void print_row(const ffl_rows *rows, const ffl_row *row, size_t place, bo
 void ffl_markdown_ranking(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file)
 {
     const ffl_row **field = calloc(rows->count + 1, sizeof *field);
-    const bool shares = any_share(rows);
+    const bool shares = ffl_any_roof(rows->value, rows->count);
     if (!count || !field) {
         free(field);
         return;
@@ -141,19 +132,22 @@ void ffl_markdown_ranking(const ffl_rows *rows, const ffl_row *const *races, siz
 void ffl_markdown_tails(const ffl_rows *rows, const ffl_row *const *races, size_t count, FILE *file)
 {
     const ffl_row **field = calloc(rows->count + 1, sizeof *field);
-    bool any = false;
+    const ffl_row *before = NULL;
     for (size_t i = 0; i < count && field; i++) {
         const size_t rows_here = races[i]->record.batch == 1 ? field_of(rows, races[i], field) : 0;
         for (size_t k = 0; k < rows_here; k++) {
             char shape[FFL_CELL], median[FFL_CELL], p99[FFL_CELL], source[FFL_CELL];
             if (!ffl_row_has_time(field[k]) || !isfinite(field[k]->record.p99_ns))
                 continue;
-            if (!any)
-                fputs("## Slow calls at batch 1\n\nThe 99th percentile is what a single request may meet.\n\n"
-                      "| Variant | Shape | Cache | Threads | median | p99 | p99 / median | Line |\n"
+            if (!before)
+                fputs(
+                    "## Slow calls at batch 1\n\nThe 99th percentile is what a single request may meet.\n\n",
+                    file);
+            if (ffl_print_machine(rows, field[k], before, file))
+                fputs("| Variant | Shape | Cache | Threads | median | p99 | p99 / median | Line |\n"
                       "|---|---|---|--:|--:|--:|--:|---|\n",
                       file);
-            any = true;
+            before = field[k];
             ffl_format_shape(field[k], shape);
             ffl_format_ns(field[k]->record.median_ns, median);
             ffl_format_ns(field[k]->record.p99_ns, p99);
@@ -166,7 +160,7 @@ void ffl_markdown_tails(const ffl_rows *rows, const ffl_row *const *races, size_
                     p99, field[k]->record.p99_ns / field[k]->record.median_ns, source);
         }
     }
-    if (any)
+    if (before)
         fputc('\n', file);
     free(field);
 }

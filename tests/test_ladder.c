@@ -13,16 +13,17 @@ static char *text;
 
 static void put(const char *variant, int batch, double ns, const char *more)
 {
+    static int number;
     FILE *file = fopen(path, "a");
     const bool fff = strncmp(variant, "fff_", 4) == 0;
     fprintf(
         file,
         "{\"kind\":\"bench\",\"run\":\"r\",\"key\":\"%s "
-        "%d%s\",\"variant\":\"%s\",\"operation\":\"%s\",\"family\":\"simd\","
+        "%d #%d\",\"variant\":\"%s\",\"operation\":\"%s\",\"family\":\"simd\","
         "\"class\":\"f32\",\"place\":\"host\",\"trees\":%d,\"depth\":%d,\"neurons\":4095,\"width_in\":768,"
         "\"width_out\":768,\"activation\":\"gelu\",\"routing\":\"uniform\",\"cache\":\"hot\",\"batch\":%d,"
         "\"tokens\":%d,\"verdict\":\"PASSED\",\"median_ns\":%.1f%s}\n",
-        variant, batch, more, variant, fff ? "fff" : "ff", fff, fff ? 11 : 0, batch, batch, batch * ns,
+        variant, batch, ++number, variant, fff ? "fff" : "ff", fff, fff ? 11 : 0, batch, batch, batch * ns,
         *more ? more : ",\"threads\":1");
     fclose(file);
 }
@@ -62,13 +63,15 @@ Test(ladder, gains_are_over_the_step_that_is_named)
     put("fff_naive", 16, 12000, "");
     put("fff_walk_c_avx2", 16, 6000, "");
     put("fff_walk_fused_avx512", 16, 3000, "");
-    put("fff_walk_fused_avx512", 128, 2500, "");
+    put("fff_walk_fused_avx512", 128, 2500, ",\"threads\":1,\"roof\":\"read_l3\",\"roof_share\":0.25");
     put("fff_naive", 16, 1, ",\"threads\":2"); /* another setting: not on the page */
     render();
+    cr_assert_eq(rows.note_count, 0);
     cr_assert(ffl_ladder_worthwhile(&rows));
     expect("| B=16 | B=128 |");
     expect("| 12.0 µs<br>");
     expect(" 6.00 µs<br>**2.00x**<br>");
+    expect(" 2.50 µs<br>25 % of `read_l3`<br>");
     expect(" – |\n"); /* fff_naive was not timed at 128 */
     cr_assert_null(strstr(text, " 1.00 ns"), "%s", text);
     cr_assert_null(strstr(text, "ff_naive` | plain C, one accumulator per neuron"), "%s", text);

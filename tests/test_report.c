@@ -53,14 +53,14 @@ static void put_run(const char *file_path, const char *run, const char *cpu, con
 }
 
 /* A timed row of 10 µs · tokens and the like; `more` are further JSON fields, each led by a comma. */
-static void put_bench(const char *variant, const char *family, const char *library, int batch, int tokens,
-                      double median_ns, const char *more)
+static void put_timed(const char *run, const char *variant, const char *family, const char *library,
+                      int batch, int tokens, double median_ns, const char *more)
 {
     const bool fff = strncmp(variant, "fff_", 4) == 0;
     char line[1024];
     snprintf(
         line, sizeof line,
-        "{\"schema\":1,\"kind\":\"bench\",\"run\":\"r1\",\"key\":\"bench %s b%d\",\"date\":"
+        "{\"schema\":1,\"kind\":\"bench\",\"run\":\"%s\",\"key\":\"bench %s b%d\",\"date\":"
         "\"2026-01-01T00:00:01Z\",\"variant\":\"%s\",\"operation\":\"%s\",\"family\":\"%s\",\"library\":\"%"
         "s\","
         "\"class\":\"f32\",\"place\":\"host\",\"trees\":%d,\"depth\":%d,\"neurons\":4095,\"width_in\":768,"
@@ -68,9 +68,15 @@ static void put_bench(const char *variant, const char *family, const char *libra
         "\"tokens\":%d,\"threads\":1,\"verdict\":\"PASSED\",\"median_ns\":%.1f,\"low_ns\":%.1f,\"high_ns\":%."
         "1f,"
         "\"command\":\"fflab bench -v %s\"%s}\n",
-        variant, batch, variant, fff ? "fff" : "ff", family, library, fff ? 1 : 0, fff ? 11 : 0, batch,
+        run, variant, batch, variant, fff ? "fff" : "ff", family, library, fff ? 1 : 0, fff ? 11 : 0, batch,
         tokens, median_ns, 0.9 * median_ns, 1.1 * median_ns, variant, more);
     put(path, line);
+}
+
+static void put_bench(const char *variant, const char *family, const char *library, int batch, int tokens,
+                      double median_ns, const char *more)
+{
+    put_timed("r1", variant, family, library, batch, tokens, median_ns, more);
 }
 
 /* Duplicate fields would be refused: cases that differ from put_bench's fixed ones are spelled out. */
@@ -360,6 +366,49 @@ Test(report, the_latest_line_of_a_case_wins_on_each_machine_apart)
     const char *report = render(ffl_markdown_write);
     expect(report, "J2:4");
     expect(report, "never compared");
+}
+
+/* Rows of one machine follow one another; its name stands once above them, and in no row. */
+Test(report, a_table_per_machine_names_it_once)
+{
+    put_run(path, "r1", "Test CPU", "");
+    put_run(path, "r2", "Other CPU", "");
+    for (int batch = 1; batch <= 2; batch++)
+        for (int run = 1; run <= 2; run++) {
+            char more[32] = "";
+            if (batch == 1)
+                snprintf(more, sizeof more, ",\"p99_ns\":%d", 100 * run);
+            put_timed(run == 1 ? "r1" : "r2", "ff_naive", "naive", "none", batch, batch, 1000, "");
+            put_timed(run == 1 ? "r1" : "r2", "fff_naive", "naive", "none", batch, batch, 100, more);
+        }
+    read_rows();
+    cr_assert_eq(rows.machine_count, 2);
+    const char *report = render(ffl_markdown_write);
+    expect(report, "\nOn Other CPU, 2 processors:\n\n| FFF / dense N |");
+    expect(report, "\nOn Test CPU, 2 processors:\n\n| FFF / dense N |");
+    expect(report, "\nOn Test CPU, 2 processors:\n\n| Variant | Shape | Cache |");
+    for (const char *at = report; (at = strstr(at, " CPU, 2 processors")); at++) {
+        while (at[-1] != '\n')
+            at--;
+        cr_assert_neq(*at, '|', "%.200s", at);
+        at = strstr(at, " CPU, 2 processors");
+    }
+}
+
+/* Of both sides, and no column where nothing was calibrated. */
+Test(report, the_headline_names_the_roofs)
+{
+    put_run(path, "r1", "Test CPU", "");
+    put_bench("ff_naive", "naive", "none", 16, 16, 16000, ",\"roof\":\"fma_f32_base\",\"roof_share\":0.5");
+    put_bench("fff_naive", "naive", "none", 16, 16, 1600, ",\"roof\":\"read_l2\",\"roof_share\":0.031");
+    put_bench("fff_naive", "naive", "none", 1, 1, 100, "");
+    read_rows();
+    const char *report = render(ffl_markdown_write);
+    expect(report,
+           "| Fastest FFF | per token | of its roof | Fastest dense | per token | of its roof | Speed-up |");
+    expect(report,
+           "| 3.1 % of `read_l2` | `ff_naive` | 1.00 µs [0.90, 1.10] | 50 % of `fma_f32_base` | **10.0x");
+    expect(report, "| `fff_naive` | 100 ns [90.0, 110] | – | none qualifies | – | – | **–** |");
 }
 
 Test(report, a_missing_shard_is_said)

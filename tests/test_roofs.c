@@ -330,6 +330,25 @@ Test(roofs, calibrate_measures_keeps_and_writes_a_journal)
     ffl_rows_free(&rows);
 }
 
+/* A pass is no call: its line has the share of its feedforward layers in place. */
+Test(roofs, rows_of_the_encoder_have_the_share_of_their_feedforward_layers)
+{
+    static const char *const encoder =
+        "\"$FFLAB\" encoder --checkpoint \"$FFLAB_FIXTURES/encoder_fff_h64_l3_d5_p2\" -v fff_naive --batch 2 "
+        "--seq 16 --out \"$DIR/e\" >/dev/null && \"$FFLAB\" report --json \"$DIR/e\" | grep "
+        "'\"kind\":\"encoder\".*fff_naive'; "
+        "rm -r \"$DIR/e\"";
+    run_result result;
+    expect(encoder, 0, &result);
+    cr_assert_null(strstr(result.out, "roof_share"), "%s", result.out);
+    expect("\"$FFLAB\" calibrate --threads 1 --budget 0.2s", 0, &result);
+    expect(encoder, 0, &result);
+    const char *share = strstr(result.out, "\"roof_share\":");
+    cr_assert(share && atof(share + strlen("\"roof_share\":")) > 0.001 && strstr(share, "\"roof\":\""), "%s",
+              result.out);
+    cr_assert(atof(share + strlen("\"roof_share\":")) < 1.05, "%s", result.out);
+}
+
 /* Far below one thread's rate, two threads were timed waking up. */
 Test(roofs, several_threads_are_measured_at_work)
 {

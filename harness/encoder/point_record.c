@@ -1,5 +1,7 @@
 #include "harness/encoder/point_record.h"
 #include "harness/registry.h"
+#include "harness/roofs/roofs.h"
+#include "kernels/device.h"
 #include "reports/passes.h"
 #include <math.h>
 #include <stdio.h>
@@ -108,6 +110,30 @@ static ffl_status fill_times(const json_t *encoder, ffl_record *out)
     return FFL_OK;
 }
 
+/* The feedforward layers in place: each as a call, on average over the layers. */
+static ffl_status fill_roof(const ffl_variant *v, const json_t *row, ffl_record *out)
+{
+    const json_t *part = json_object_get(json_object_get(row, "parts"), "feedforward");
+    const double layers = json_number_value(json_object_get(out->encoder, "layers"));
+    ffl_roofs roofs;
+    if (!part || !(layers >= 1))
+        return FFL_OK;
+    FFL_TRY(ffl_roofs_load(&roofs));
+    ffl_record call;
+    ffl_record_init(&call);
+    call.width_in = out->width_in, call.width_out = out->width_out;
+    call.tokens = out->tokens, call.threads = out->threads,
+    call.emulated = v->place == FFL_CUDA && ffl_device_emulated();
+    call.median_ns = json_number_value(json_object_get(part, "ns")) / layers;
+    call.flops = json_number_value(json_object_get(part, "flops")) / layers;
+    call.bytes = json_number_value(json_object_get(part, "bytes")) / layers;
+    ffl_roofs_judge(&roofs, v, &call);
+    out->roof_share = call.roof_share;
+    strcpy(out->roof, call.roof);
+    ffl_roofs_free(&roofs);
+    return FFL_OK;
+}
+
 ffl_status ffl_point_record(const ffl_point_case *p, const json_t *row, ffl_record *out)
 {
     const char *variant = word(row, "variant");
@@ -130,7 +156,9 @@ ffl_status ffl_point_record(const ffl_point_case *p, const json_t *row, ffl_reco
     if (json_is_number(json_object_get(row, "pack_ns")))
         out->pack_ns = json_number_value(json_object_get(row, "pack_ns"));
     out->encoder = json_incref(json_object_get(row, "encoder"));
-    const ffl_status status = out->encoder ? fill_times(out->encoder, out) : FFL_OK;
+    ffl_status status = out->encoder ? fill_times(out->encoder, out) : FFL_OK;
+    if (status == FFL_OK && out->encoder && v)
+        status = fill_roof(v, row, out);
     if (status != FFL_OK)
         ffl_record_free(out);
     return status;
