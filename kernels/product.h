@@ -38,7 +38,8 @@ size_t ffl_product_scratch(size_t rows, size_t inputs, int threads);
 void ffl_product_run(const ffl_product *product, const float *x, size_t ldx, size_t rows, const float *bias,
                      float *y, size_t ldy, void *scratch, int threads);
 
-/* The twins: only for ffl_product_kernel, which knows what the machine has. */
+/* The twins: only for ffl_product_kernel, which knows what the machine has, and for what needs the same
+ * instruction set itself. */
 extern const ffl_tiled ffl_product_avx2, ffl_product_avx512;
 
 #ifdef __cplusplus

@@ -118,19 +118,18 @@ static void add_bias(const ffl_layer *l, const packed *p, float *y, size_t ldy, 
         p->kernel->add(1.0f, l->b_out + first, y + r * ldy + first, end - first);
 }
 
-/* x [rows] as [width_in / DEPTH][rows][STRIDE] */
-static void copy_rows(const ffl_tiled *kernel, const ffl_layer *l, const float *x, size_t ldx, size_t rows,
-                      float *copy)
+/* One of `rows` rows of x, which become [width_in / DEPTH][rows][STRIDE]. */
+static void copy_row(const ffl_tiled *kernel, const ffl_layer *l, const float *x, size_t r, size_t rows,
+                     float *copy)
 {
-    for (size_t k = 0; k < l->width_in; k += DEPTH)
-        for (size_t r = 0; r < rows; r++) {
-            float *to = copy + (k / DEPTH * rows + r) * STRIDE;
-            const size_t n = smaller(DEPTH, l->width_in - k);
-            if (kernel->copy)
-                kernel->copy(x + r * ldx + k, to, n);
-            else
-                memcpy(to, x + r * ldx + k, n * sizeof *x);
-        }
+    for (size_t k = 0; k < l->width_in; k += DEPTH) {
+        float *to = copy + (k / DEPTH * rows + r) * STRIDE;
+        const size_t n = smaller(DEPTH, l->width_in - k);
+        if (kernel->copy)
+            kernel->copy(x + k, to, n);
+        else
+            memcpy(to, x + k, n * sizeof *x);
+    }
 }
 
 /* ---- Many tokens: each thread takes its own through all neurons ---- */
@@ -140,24 +139,43 @@ static size_t copy_floats(const ffl_layer *l, size_t rows)
     return rows * STRIDE * divide_up(l->width_in, DEPTH);
 }
 
+/* A block whose copy lies at the beginning of the scratch. */
+static void pass(const ffl_plan *plan, float *copy, size_t rows, float *y, size_t ldy)
+{
+    const ffl_layer *l = plan->layer;
+    const packed *p = plan->state;
+    const size_t panels = divide_up(l->width_out, PANEL);
+    float *hidden = copy + copy_floats(l, smaller(ROWS, plan->max_tokens));
+    float *wide = hidden + smaller(ROWS, plan->max_tokens) * STRIDE;
+    for (size_t n = 0; n < p->neurons; n += p->block) {
+        enter(l, p, n, 0, p->block / PANEL, copy, rows, hidden, wide);
+        if (l->trees)
+            visit(l, p, n, hidden, rows);
+        leave(l, p, n, 0, panels, hidden, rows, y, ldy, wide);
+    }
+    add_bias(l, p, y, ldy, rows, 0, l->width_out);
+}
+
+void ffl_tiled_gathered(const ffl_plan *plan, void *scratch, const float *const *x, size_t rows, float *y,
+                        size_t ldy)
+{
+    const packed *p = plan->state;
+    for (size_t r = 0; r < rows; r++)
+        copy_row(p->kernel, plan->layer, x[r], r, rows, scratch);
+    pass(plan, scratch, rows, y, ldy);
+}
+
 static void part(const ffl_plan *plan, void *scratch, const float *x, size_t ldx, float *y, size_t ldy,
                  size_t tokens)
 {
     const ffl_layer *l = plan->layer;
     const packed *p = plan->state;
-    const size_t blocks = divide_up(tokens, ROWS), panels = divide_up(l->width_out, PANEL);
-    float *copy = scratch, *hidden = copy + copy_floats(l, smaller(ROWS, plan->max_tokens));
-    float *wide = hidden + smaller(ROWS, plan->max_tokens) * STRIDE;
+    const size_t blocks = divide_up(tokens, ROWS);
     for (size_t b = 0, first = 0; b < blocks; b++) {
         const size_t end = tokens * (b + 1) / blocks, rows = end - first;
-        copy_rows(p->kernel, l, x + first * ldx, ldx, rows, copy);
-        for (size_t n = 0; n < p->neurons; n += p->block) {
-            enter(l, p, n, 0, p->block / PANEL, copy, rows, hidden, wide);
-            if (l->trees)
-                visit(l, p, n, hidden, rows);
-            leave(l, p, n, 0, panels, hidden, rows, y + first * ldy, ldy, wide);
-        }
-        add_bias(l, p, y + first * ldy, ldy, rows, 0, l->width_out);
+        for (size_t r = 0; r < rows; r++)
+            copy_row(p->kernel, l, x + (first + r) * ldx, r, rows, scratch);
+        pass(plan, scratch, rows, y + first * ldy, ldy);
         first = end;
     }
 }
@@ -230,7 +248,8 @@ static void run_shared(const ffl_plan *plan, const ffl_exec *exec, int members, 
     for (size_t b = 0, first = 0; b < blocks; b++) {
         const size_t end = tokens * (b + 1) / blocks;
         s.x = x + first * ldx, s.y = y + first * ldy, s.rows = end - first;
-        copy_rows(p->kernel, plan->layer, s.x, ldx, s.rows, s.copy);
+        for (size_t r = 0; r < s.rows; r++)
+            copy_row(p->kernel, plan->layer, s.x + r * ldx, r, s.rows, s.copy);
         ffl_team_run(members, enter_part, &s);
         if (plan->layer->trees)
             ffl_team_run(members, visit_part, &s);

@@ -83,6 +83,11 @@ ffl_status ffl_tiled_run(const ffl_plan *plan, const ffl_exec *exec, const float
                          size_t ldy, size_t tokens);
 void ffl_tiled_release(ffl_plan *plan);
 
+/* One block of at most FFL_TILED_ROWS rows x[0] … from anywhere, on this thread. scratch: plan->scratch_bytes
+ * as prepared for one thread. The same bits as by ffl_tiled_run. */
+void ffl_tiled_gathered(const ffl_plan *plan, void *scratch, const float *const *x, size_t rows, float *y,
+                        size_t ldy);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,7 @@
 #include "kernels/gelu.h"
 #include "kernels/memory.h"
 #include "kernels/reference.h"
+#include "kernels/simd/choose.h"
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <math.h>
@@ -338,6 +339,42 @@ ParameterizedTest(size_t *index, experts, a_bad_row_changes_no_other)
 }
 
 /* ---- The parts they share ---- */
+
+Test(experts, choices_are_those_of_the_reference)
+{
+    enum { EXPERTS = 40 };
+    static const float odd[] = {NAN, -NAN, 0.0f, -0.0f, INFINITY, -INFINITY, 1.0f, -1.0f, 0x1p-149f};
+    ffl_random random = ffl_random_new(9, 0);
+    for (size_t c = 0; c < 4000; c++) {
+        const size_t experts = 1 + ffl_random_below(&random, EXPERTS);
+        const size_t chosen = 1 + ffl_random_below(&random, experts);
+        ffl_layer l;
+        cr_assert_eq(ffl_layer_moe(1, 1, experts, 1, chosen, &l), FFL_OK);
+        float gate[EXPERTS], share[EXPERTS];
+        double exact[EXPERTS], exact_share[EXPERTS];
+        int32_t keys[4 * EXPERTS], expected[EXPERTS];
+        uint32_t expert[EXPERTS];
+        for (size_t e = 0; e < experts; e++) {
+            gate[e] = ffl_random_below(&random, 3) ? (float)ffl_random_normal(&random)
+                                                   : odd[ffl_random_below(&random, sizeof odd / sizeof *odd)];
+            exact[e] = (double)gate[e];
+        }
+        ffl_reference_choose(&l, exact, expected, exact_share);
+        ffl_choose(gate, experts, chosen, keys, expert, share);
+        for (size_t i = 0; i < chosen; i++) {
+            cr_assert(i == 0 || expert[i - 1] < expert[i], "case %zu: not ascending", c);
+            size_t at = 0;
+            while (at < chosen && expected[at] != (int32_t)expert[i])
+                at++;
+            cr_assert(at < chosen, "case %zu: expert %u of %zu is not among the %zu", c, expert[i], experts,
+                      chosen);
+            if (isnan(exact_share[at])) /* of an infinite or undefined gate */
+                continue;
+            cr_assert(fabs((double)share[i] - exact_share[at]) <= 2 * u * exact_share[at] + 0x1p-149,
+                      "case %zu: share %a for %a", c, (double)share[i], exact_share[at]);
+        }
+    }
+}
 
 Test(experts, pairs_are_sorted_stably)
 {

@@ -8,7 +8,7 @@
 #include "kernels/memory.h"
 #include <string.h>
 
-enum { STEP_LEVELS = 4, STEP_ROWS = 15, STEP_WAYS = 16, CHUNK = 128, FEW = 2 };
+enum { STEP_LEVELS = 3, STEP_ROWS = 7, STEP_WAYS = 8, CHUNK = 128, FEW = 2 };
 
 typedef struct state {
     ffl_blas *blas;

@@ -19,7 +19,7 @@ typedef struct ffl_partition {
     size_t tree, last; /* descends to above this level */
     const float *x;
     size_t ldx;
-    float *g;        /* [tokens][levels]: activations */
+    float *g;        /* [tokens][levels]: activations; NULL: only the way is wanted */
     uint32_t *node;  /* [tokens]: where each token has come to */
     uint32_t *spare; /* as long as the longest list */
     uint8_t *way;    /* likewise */
@@ -92,7 +92,7 @@ static inline void ffl_partition_flush(ffl_partition *p)
         while (active && p->waiting_level[active - 1] == p->last)
             active--;
     }
-    for (size_t i = 0; i < p->waiting; i++) {
+    for (size_t i = 0; p->g && i < p->waiting; i++) {
         const size_t count = p->last - first[i];
         ffl_activate_avx512(p->l->activation, z[i] + first[i], count);
         memcpy(p->g + p->waiting_token[i] * p->l->levels + first[i], z[i] + first[i], count * sizeof(float));
@@ -129,6 +129,10 @@ static inline __attribute__((always_inline)) void ffl_partition_tile(ffl_partiti
                              _mm256_add_ps(z[2], _mm256_set1_ps(ffl_partition_bias(p, 2 * node + 2))), right);
     const unsigned bits = (unsigned)_mm256_movemask_ps(right);
     const unsigned bits2 = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(second, zero, _CMP_GT_OQ));
+    for (size_t t = 0; t < tokens; t++)
+        way[t] = (uint8_t)(levels == 2 ? 2 * (bits >> t & 1) + (bits2 >> t & 1) : bits >> t & 1);
+    if (!p->g)
+        return;
     float g[2 * FFL_TILE_TOKENS];
     const __m512 both = _mm512_castpd_ps(
         _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_castps_pd(first)), _mm256_castps_pd(second), 1));
@@ -138,7 +142,6 @@ static inline __attribute__((always_inline)) void ffl_partition_tile(ffl_partiti
         to[0] = g[t];
         if (levels == 2)
             to[1] = g[FFL_TILE_TOKENS + t];
-        way[t] = (uint8_t)(levels == 2 ? 2 * (bits >> t & 1) + (bits2 >> t & 1) : bits >> t & 1);
     }
 }
 
