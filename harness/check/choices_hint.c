@@ -41,6 +41,20 @@ static ffl_status fits(ffl_experts *e, const float *got, const int32_t *set, con
     return FFL_OK;
 }
 
+/* ", as if gate 3 had turned left, where z = …": where the paths to the two leaves part. */
+static void add_turn(const ffl_experts *e, size_t leaf, char *out, size_t size)
+{
+    /* Leaves are all on one level of the heap, so both climb at once. */
+    size_t right = (size_t)e->chosen[0] + e->layer->gates, wrong = leaf + e->layer->gates;
+    while ((right - 1) / 2 != (wrong - 1) / 2) {
+        right = (right - 1) / 2;
+        wrong = (wrong - 1) / 2;
+    }
+    const size_t gate = (wrong - 1) / 2, used = strlen(out);
+    snprintf(out + used, size - used, ", as if gate %zu had turned %s, where z = %.3g", gate,
+             wrong % 2 ? "left" : "right", ffl_experts_gate(e, gate).z);
+}
+
 /* One expert alone, or in the place of one that was chosen. */
 static ffl_status find_other(ffl_experts *e, const float *got, double *sums, int32_t *set, double *weight,
                              char *out, size_t size)
@@ -58,6 +72,8 @@ static ffl_status find_other(ffl_experts *e, const float *got, double *sums, int
         if (yes)
             snprintf(out, size, "; it is what %s %zu alone gives, not %s",
                      l->operation == FFL_MOE ? "expert" : "leaf", i, right);
+        if (yes && l->operation == FFL_FFF_LEAF)
+            add_turn(e, i, out, size);
     }
     for (size_t i = 0; i < l->experts * l->chosen && i < REPLACED_TRIED && l->chosen > 1 && !yes; i++) {
         const size_t expert = i / l->chosen, place = i % l->chosen;

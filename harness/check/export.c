@@ -29,20 +29,25 @@ static ffl_status write_files(const char *dir, const ffl_fixture *fixture, const
     FFL_TRY(ffl_layer_file_write(file, l, fixture->x, tokens, y));
     FFL_TRY(write_array(dir, "x.npy", FFL_NPY_F32, 2, (const size_t[]){tokens, l->width_in}, fixture->x));
     FFL_TRY(write_array(dir, "y.npy", FFL_NPY_F64, 2, (const size_t[]){tokens, l->width_out}, y));
-    return path ? write_array(dir, "path.npy", FFL_NPY_I32, 3, (const size_t[]){tokens, l->trees, l->levels},
-                              path)
+    if (path && l->operation == FFL_FFF)
+        return write_array(dir, "path.npy", FFL_NPY_I32, 3, (const size_t[]){tokens, l->trees, l->levels},
+                           path);
+    return path ? write_array(dir, "chosen.npy", FFL_NPY_I32, 2, (const size_t[]){tokens, l->chosen}, path)
                 : FFL_OK;
 }
 
 static ffl_status export_fixture(const char *dir, const ffl_fixture *fixture)
 {
     const ffl_layer *l = &fixture->weights.layer;
-    const bool tree = l->operation == FFL_FFF;
+    const bool tree = l->operation == FFL_FFF, experts = ffl_operation_has_experts(l->operation);
+    const size_t visited = tree ? l->trees * l->levels : l->chosen;
     double *y = ffl_alloc_array(fixture->tokens * l->width_out, sizeof *y);
-    int32_t *path = tree ? ffl_alloc_array(fixture->tokens * l->trees * l->levels, sizeof *path) : NULL;
-    ffl_status status = y && (path || !tree) ? FFL_OK : FFL_NO_MEMORY;
+    int32_t *path = visited ? ffl_alloc_array(fixture->tokens * visited, sizeof *path) : NULL;
+    ffl_status status = y && (path || !visited) ? FFL_OK : FFL_NO_MEMORY;
     if (status == FFL_OK && tree)
         status = ffl_reference_walk(l, fixture->x, l->width_in, fixture->tokens, y, NULL, path);
+    else if (status == FFL_OK && experts)
+        status = ffl_reference_experts(l, fixture->x, l->width_in, fixture->tokens, y, NULL, path, NULL);
     else if (status == FFL_OK)
         status = ffl_reference(l, fixture->x, l->width_in, fixture->tokens, y, NULL, NULL);
     if (status == FFL_OK)
@@ -101,7 +106,11 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     if (status == FFL_OK)
         printf("%s: %s, width %zu to %zu, %zu rows: layer.safetensors, x.npy, y.npy%s; %s\n",
                options->words[0], shape, fixture.weights.layer.width_in, fixture.weights.layer.width_out,
-               fixture.tokens, item.shape.operation == FFL_FFF ? ", path.npy" : "", words);
+               fixture.tokens,
+               item.shape.operation == FFL_FFF                   ? ", path.npy"
+               : ffl_operation_has_experts(item.shape.operation) ? ", chosen.npy"
+                                                                 : "",
+               words);
     ffl_fixture_free(&fixture);
     return status;
 }
@@ -119,7 +128,8 @@ const ffl_command ffl_command_export = {
     .help =
         "The words are those at the end of check's lines, so any of its cases can be had. DIR gets\n"
         "layer.safetensors (weights, x, and y in double precision), x.npy, y.npy and, for a tree, path.npy\n"
-        "(node numbers, [rows, trees, levels]). What another program makes of them is judged by\n"
+        "(node numbers, [rows, trees, levels]), for a leaf tree or a mixture chosen.npy (experts, [rows, "
+        "chosen]). What another program makes of them is judged by\n"
         "`fflab check --weights DIR/layer.safetensors --input DIR/x.npy --result Y.npy`.\n\n"
         "Examples:\n"
         "  fflab export case --fixture random --tree 1x11 --batch 128\n"

@@ -259,7 +259,7 @@ static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ff
 #define LEAF(name, summary) EXPERTS(FFL_FFF_LEAF, "fff_leaf_mutant_" name, summary, "experts")
 #define MIXTURE(name, summary) EXPERTS(FFL_MOE, "moe_mutant_" name, summary, "experts")
 #define VALUES "FAILED *: row *: got *"
-#define OTHER_LEAF "FAILED *; it is what leaf * alone gives, not leaf *"
+#define OTHER_LEAF "FAILED *; it is what leaf * alone gives, not leaf *, as if gate * had turned *"
 #define OTHER_EXPERT "FAILED *; it is what expert* give*, not expert*"
 
 static const slip slips[] = {TIE_RIGHT,    SWAPPED_LEVEL,  ALL_TURNS,   NEXT_LEAF,   BIAS_OF_NEXT,
