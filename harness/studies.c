@@ -5,6 +5,8 @@
  * depend on the routing, so only the conditional variants run under the other routings.
  */
 static const ffl_study_step paper[] = {
+    /* The roofs that rows are held against: a dozen seconds, once a day. */
+    {"calibrate", "", 0.35},
     {"check", "", 2},
     {"check", "--invariance --properties", 1},
     {"bench", "--preset paper --neurons 4095,3072 --class f32 --batch 1,16,128,1024,16384 --cache hot", 5},
@@ -32,6 +34,7 @@ static const ffl_study_step paper[] = {
 /* The trained family of arXiv:2311.10770: about as many neurons in more and shallower trees. A dense call of
  * 16384 tokens takes seconds: there, its fastest form stands for all. */
 static const ffl_study_step trees[] = {
+    {"calibrate", "", 0.1},
     {"bench",
      "--tree 3072x0,1536x1,512x2,256x3,128x4,64x5,32x6,16x7,8x8,4x9,2x10,1x11 --batch "
      "1,16,128,1024 " CONTENDERS,
@@ -44,11 +47,13 @@ static const ffl_study_step trees[] = {
 };
 
 static const ffl_study_step depth[] = {
+    {"calibrate", "", 0.04},
     {"bench", "--tree 1x3..15 --batch 1,128,1024 " CONTENDERS, 1},
     {0},
 };
 
 static const ffl_study_step threads[] = {
+    {"calibrate", "--threads 1,2", 0.25},
     {"bench", "--tree 1x11 --batch 1,16,128,1024 --threads 1,2 " CONTENDERS, 3},
     {"bench", "--tree 1x11 --batch 16384 --threads 1,2 " CONTENDERS " -x fff_walk_*", 2},
     {"bench", "--tree 128x4,16x7 --batch 1,1024 --threads 1,2 " CONTENDERS, 1},
@@ -57,6 +62,7 @@ static const ffl_study_step threads[] = {
 
 /* From kernel speed to model speed, from one short sequence to a training batch. */
 static const ffl_study_step encoder[] = {
+    {"calibrate", "", 0.2},
     {"bench", "--tree 1x11 --batch 128,1024 " CONTENDERS, 2},
     {"encoder",
      "--preset ultrafastbert-1x11 --neurons 4095,3072 --batch 8 --seq 128 -v fff_naive -v fff_auto --best 6",
@@ -76,7 +82,7 @@ static const ffl_study_step smoke[] = {
 };
 
 const ffl_study ffl_studies[] = {
-    {"paper", "H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default)", 510, paper},
+    {"paper", "H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default)", 522, paper},
     {"trees", "the trained family 3072x0 to 1x11, batches 1 to 16384", 540, trees},
     {"depth", "one tree of depth 3 to 15, batches 1, 128 and 1024", 300, depth},
     {"threads", "one thread against two, one tree and many", 300, threads},

@@ -5,10 +5,13 @@
 #include "harness/problems.h"
 #include "harness/report.h"
 #include "harness/results.h"
+#include "harness/roofs/roofs.h"
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+static const double roofs_last_s = 24 * 3600;
 
 static double now_s(void)
 {
@@ -38,6 +41,11 @@ static const ffl_command *find_command(const char *name)
     return NULL;
 }
 
+static bool is_calibration(const ffl_study_step *step)
+{
+    return strcmp(step->command, ffl_command_calibrate.name) == 0;
+}
+
 /* One step ready to run; its options point into `line` and `dir`. */
 typedef struct job {
     ffl_options options;
@@ -53,7 +61,8 @@ static ffl_status make_job(const ffl_options *given, const ffl_study_step *step,
     if (!base.command)
         return ffl_fail(FFL_UNSUPPORTED, "this build has no `fflab %s`", step->command);
     base.word_count = 0; /* the name of the study */
-    base.value[FFL_OPT_OUT] = dir;
+    /* Roofs go into the cache folder, and from there with the first bench into the journal. */
+    base.value[FFL_OPT_OUT] = is_calibration(step) ? NULL : dir;
     for (int o = 0; o < FFL_OPT_COUNT; o++)
         if (!ffl_command_takes(base.command, (ffl_option)o))
             base.value[o] = NULL;
@@ -87,6 +96,8 @@ static ffl_status validate(const ffl_options *options)
     FFL_TRY(ffl_option_shard(options, &part, &parts));
     for (const ffl_study_step *step = study->steps; step->command; step++) {
         job j;
+        if (is_calibration(step))
+            continue; /* what it cannot measure is told, and rows go without that roof */
         FFL_TRY(make_job(options, step, ".", budget, &j));
         ffl_options_free(&j.options);
     }
@@ -101,8 +112,8 @@ static double shares_from(const ffl_study_step *step)
     return shares;
 }
 
-/* What is left of the budget, by parts: a step that took less leaves more to the later ones. One that took more
- * takes nothing from them: each has its own part of the whole at least. */
+/* What is left of the budget, by parts: a step that took less leaves more to the later ones. One that took
+ * more takes nothing from them: each has its own part of the whole at least. */
 static double budget_of(const ffl_study *study, const ffl_study_step *step, double total, double spent)
 {
     const double left = (total - spent) * step->share / shares_from(step);
@@ -110,34 +121,64 @@ static double budget_of(const ffl_study *study, const ffl_study_step *step, doub
     return left > own ? left : own;
 }
 
+/* Nothing that it measures is a result, and without it rows only lack their roofs: whatever happens here is
+ * told, and the study goes on. */
+static ffl_status calibrate(const ffl_options *options, const ffl_study_step *step, double budget_s)
+{
+    job j;
+    int code;
+    bool fresh = false;
+    ffl_status status = make_job(options, step, ".", budget_s, &j);
+    if (status == FFL_OK) {
+        status = ffl_roofs_are_fresh(&j.options, roofs_last_s, &fresh);
+        if (fresh)
+            puts("the roofs of this machine were measured less than a day ago; fflab calibrate does it anew");
+        else if (status == FFL_OK)
+            status = j.options.command->run(&j.options, &code);
+        ffl_options_free(&j.options);
+    }
+    if (status != FFL_OK && status != FFL_INTERRUPTED)
+        fprintf(stderr, "fflab: calibrate: %s; rows of this study have no share of a roof\n", ffl_error());
+    return status == FFL_INTERRUPTED ? status : FFL_OK;
+}
+
 /* A step that fails is told and the next one runs, unless nothing could be written any more. */
+static ffl_status run_step(const ffl_options *options, const ffl_study *study, const ffl_study_step *step,
+                           const char *dir, double budget_s, int *exit_code)
+{
+    job j;
+    int code = FFL_EXIT_GOOD;
+    if (is_calibration(step))
+        return calibrate(options, step, budget_s);
+    FFL_TRY(make_job(options, step, dir, budget_s, &j));
+    const ffl_status status = j.options.command->run(&j.options, &code);
+    ffl_options_free(&j.options);
+    if (status != FFL_OK) {
+        code = FFL_EXIT_USAGE;
+        if (status != FFL_INTERRUPTED)
+            fprintf(stderr, "fflab: study %s, step %zu: %s\n", study->name, (size_t)(step - study->steps) + 1,
+                    ffl_error());
+    }
+    *exit_code = ffl_exit_graver(*exit_code, code);
+    return status == FFL_INTERRUPTED || status == FFL_IO || status == FFL_NO_MEMORY ? status : FFL_OK;
+}
+
 static ffl_status run_steps(const ffl_options *options, const ffl_study *study, const char *dir,
                             int *exit_code)
 {
     double total;
     const double start = now_s();
-    size_t count = 0, number = 0;
+    size_t count = 0;
     FFL_TRY(total_budget(options, study, &total));
     while (study->steps[count].command)
         count++;
     for (const ffl_study_step *step = study->steps; step->command; step++) {
-        job j;
-        int code = FFL_EXIT_GOOD;
-        FFL_TRY(make_job(options, step, dir, budget_of(study, step, total, now_s() - start), &j));
+        const size_t number = (size_t)(step - study->steps);
         printf("%sstudy %s, step %zu of %zu: fflab %s %s\n", number ? "\n" : "", study->name, number + 1,
                count, step->command, step->line);
         fflush(stdout);
-        number++;
-        const ffl_status status = j.options.command->run(&j.options, &code);
-        ffl_options_free(&j.options);
-        if (status != FFL_OK) {
-            code = FFL_EXIT_USAGE;
-            if (status != FFL_INTERRUPTED)
-                fprintf(stderr, "fflab: study %s, step %zu: %s\n", study->name, number, ffl_error());
-        }
-        *exit_code = ffl_exit_graver(*exit_code, code);
-        if (status == FFL_INTERRUPTED || status == FFL_IO || status == FFL_NO_MEMORY)
-            return status;
+        FFL_TRY(
+            run_step(options, study, step, dir, budget_of(study, step, total, now_s() - start), exit_code));
     }
     return FFL_OK;
 }
@@ -167,9 +208,10 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option study_options[] = {
-    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE, FFL_OPT_PLUGIN, FFL_OPT_PROCESS,  FFL_OPT_THREADS,      FFL_OPT_CPUS,
-    FFL_OPT_SEED,    FFL_OPT_BUDGET,  FFL_OPT_OUT,     FFL_OPT_RESUME,       FFL_OPT_SHARD,
-    FFL_OPT_FULL,    FFL_OPT_STRICT,  FFL_OPT_TIMEOUT, FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE, FFL_OPT_PLUGIN,       FFL_OPT_PROCESS,
+    FFL_OPT_THREADS, FFL_OPT_CPUS,    FFL_OPT_SEED,         FFL_OPT_BUDGET,
+    FFL_OPT_OUT,     FFL_OPT_RESUME,  FFL_OPT_SHARD,        FFL_OPT_FULL,
+    FFL_OPT_STRICT,  FFL_OPT_TIMEOUT, FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
     FFL_OPT_COUNT};
 
 const ffl_command ffl_command_study = {
@@ -190,9 +232,12 @@ const ffl_command ffl_command_study = {
         "Verifies every variant, times what passed, and writes report.html and report.md into one folder; a "
         "case "
         "whose\n"
-        "single call would take too long runs a smaller batch and is marked. Ctrl-C keeps what is "
-        "finished and\n"
-        "reports it; --resume goes on. The exit code is the gravest of the steps.\n\n"
+        "single call would take too long runs a smaller batch and is marked. All but smoke calibrate first, "
+        "a "
+        "dozen\n"
+        "seconds, unless this build did so on this machine within a day: rows then name their roof. Ctrl-C "
+        "keeps\n"
+        "what is finished and reports it; --resume goes on. The exit code is the gravest of the steps.\n\n"
         "Examples:\n"
         "  fflab study\n"
         "  fflab study --full --out full                    every case at full size\n"

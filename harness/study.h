@@ -10,7 +10,7 @@
 typedef struct ffl_study_step {
     const char *command; /* NULL ends the steps */
     const char *line;    /* options, over those given to `fflab study` */
-    double share;        /* of the time budget, in parts */
+    double share; /* of the time budget, in parts: "calibrate", which may be skipped, leaves its part */
 } ffl_study_step;
 
 typedef struct ffl_study {

@@ -97,7 +97,7 @@ static json_t *tree_part(const json_t *facts, const json_t *line, const char *of
 {
     long long trees, depth;
     (void)facts;
-    if (!read_tree(text_of(line, "shape"), &trees, &depth))
+    if (!is(line, "operation", "fff") || !read_tree(text_of(line, "shape"), &trees, &depth))
         return NULL;
     const long long value = *of == 't' ? trees : *of == 'd' ? depth : trees * ((2LL << depth) - 1);
     return value ? json_integer(value) : NULL; /* a 0 is left out of a full record, too */
@@ -152,10 +152,11 @@ static json_t *per_token(const json_t *facts, const json_t *line, const char *of
 
 /* ---- Names ---- */
 
-/* What a shape is called: "neurons" of dense layers, "tree", or the word in front of it ("leaf 9x8"). */
+/* What a shape is called: "neurons" of dense layers, "tree", or the word in front of it ("leaf 9x8"), else
+ * the operation's ("fff_leaf"). */
 static void shape_words(const json_t *line, char option[16], char shape[48])
 {
-    const char *text = text_of(line, "shape");
+    const char *text = text_of(line, "shape"), *operation = text_of(line, "operation");
     const size_t word = strcspn(text, " ");
     if (is(line, "operation", "ff")) {
         strcpy(option, "neurons");
@@ -164,7 +165,8 @@ static void shape_words(const json_t *line, char option[16], char shape[48])
         snprintf(option, 16, "%.*s", (int)word, text);
         snprintf(shape, 48, "%.47s", text + word + 1);
     } else {
-        strcpy(option, "tree");
+        const char *last = strrchr(operation, '_');
+        snprintf(option, 16, "%.15s", strcmp(operation, "fff") == 0 ? "tree" : last ? last + 1 : operation);
         snprintf(shape, 48, "%.47s", text);
     }
 }

@@ -130,18 +130,51 @@ Test(study, shards_merge_to_the_whole)
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
 }
 
+/* What a study says until its second step begins. */
+static void expect_first_step(const char *snippet)
+{
+    run_shell("\"$FFLAB\" study depth -v fff_naive --budget 30s --out \"$DIR/t\" > \"$DIR/out\" 2>&1 & "
+              "pid=$!; n=0\n"
+              "until grep -q 'step 2 of 2' \"$DIR/out\" 2>/dev/null; do\n"
+              "  n=$((n + 1)); [ $n -gt 1200 ] && break; kill -0 $pid || break; sleep 0.1; done\n"
+              "kill -TERM $pid; wait $pid; cat \"$DIR/out\"",
+              &result);
+    expect(result.out, "step 2 of 2: fflab bench");
+    expect(result.out, snippet);
+}
+
 Test(study, interrupted_reports_what_is_finished_and_exits_130)
 {
     /* One finished line is waited for, so the moment of the signal does not matter. */
-    run_shell("\"$FFLAB\" study -v '*_naive' --out \"$DIR/s\" > \"$DIR/out\" 2>&1 & pid=$!; n=0\n"
-              "until grep -q '\"kind\":\"check\"' \"$DIR/s/journal.jsonl\" 2>/dev/null; do\n"
-              "  n=$((n + 1)); [ $n -gt 1200 ] && break; kill -0 $pid || break; sleep 0.1; done\n"
-              "kill -TERM $pid; wait $pid",
-              &result);
+    setenv("FFLAB_CACHE_DIR", folder, 1);
+    run_shell(
+        "\"$FFLAB\" study -v '*_naive' --budget 40s --out \"$DIR/s\" > \"$DIR/out\" 2>&1 & pid=$!; n=0\n"
+        "until grep -q '\"kind\":\"check\"' \"$DIR/s/journal.jsonl\" 2>/dev/null; do\n"
+        "  n=$((n + 1)); [ $n -gt 1200 ] && break; kill -0 $pid || break; sleep 0.1; done\n"
+        "kill -TERM $pid; wait $pid",
+        &result);
     cr_assert_eq(result.exit_code, 130, "%d", result.exit_code);
     run_shell("cat \"$DIR/s/report.md\"; cat \"$DIR/out\"", &result);
     expect(result.out, "## Verification");
     expect(result.out, "interrupted");
+    /* The roofs came first, in their part of the budget, and serve for a day. */
+    expect(result.out, "step 1 of 9: fflab calibrate");
+    run_shell("grep -q fma_f32_base \"$DIR/roofs.json\" && touch -d '1 hour ago' \"$DIR/roofs.json\" && "
+              "cp -p \"$DIR/roofs.json\" \"$DIR/old\"",
+              &result);
+    cr_assert_eq(result.exit_code, 0);
+    expect_first_step("measured less than a day ago");
+    run_shell("cmp \"$DIR/roofs.json\" \"$DIR/old\"", &result);
+    cr_assert_eq(result.exit_code, 0, "%s", result.out);
+    run_shell("sed -i 's/\"date\": \"20../\"date\": \"19../' \"$DIR/roofs.json\"", &result);
+    expect_first_step("kept in");
+}
+
+/* Rows without a share are better than no study. */
+Test(study, a_calibration_that_fails_stops_nothing)
+{
+    setenv("FFLAB_CACHE_DIR", "/dev/null", 1);
+    expect_first_step("fflab: calibrate: ");
 }
 
 Test(study, bad_input_is_refused_before_anything_runs)

@@ -1,4 +1,6 @@
 /* `fflab calibrate`: measures the roofs of this machine and keeps them. */
+#define _GNU_SOURCE
+#include "harness/bench/device_stage.h"
 #include "harness/commands.h"
 #include "harness/journal.h"
 #include "harness/roofs/roofs.h"
@@ -7,6 +9,7 @@
 #include "reports/roof_table.h"
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const double default_budget = 30, budget_min = 0.1;
 
@@ -45,6 +48,34 @@ static ffl_status validate(const ffl_options *options)
 {
     settings s;
     return read_settings(options, &s);
+}
+
+/* Of each kind one roof stands for all: they are measured together. */
+static bool has_since(const ffl_roofs *roofs, const char *place, int64_t threads, const char *since)
+{
+    for (size_t i = 0; i < roofs->count; i++)
+        if (strcmp(roofs->value[i].place, place) == 0 && roofs->value[i].threads == threads &&
+            strcmp(roofs->value[i].date, since) >= 0)
+            return true;
+    return false;
+}
+
+ffl_status ffl_roofs_are_fresh(const ffl_options *options, double seconds, bool *fresh)
+{
+    settings s;
+    ffl_roofs roofs;
+    char since[32];
+    struct tm utc;
+    const char *why;
+    const time_t then = time(NULL) - (time_t)seconds;
+    FFL_TRY(read_settings(options, &s));
+    FFL_TRY(ffl_roofs_load(&roofs));
+    strftime(since, sizeof since, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&then, &utc));
+    *fresh = !ffl_device_timing(&why) || has_since(&roofs, "cuda", 1, since);
+    for (size_t i = 0; i < s.count; i++)
+        *fresh = *fresh && has_since(&roofs, "host", s.threads[i], since);
+    ffl_roofs_free(&roofs);
+    return FFL_OK;
 }
 
 static ffl_status measure(const settings *s, ffl_roofs *out)

@@ -32,6 +32,10 @@ ffl_status ffl_roofs_load(ffl_roofs *out);
 /* Adds to what is there for this machine. *path: where; FFL_IO when it cannot be written. */
 ffl_status ffl_roofs_store(const ffl_roofs *roofs, char *path, size_t size);
 
+/* Whether all that `fflab calibrate` with these options would measure was measured here within `seconds`
+ * until now; FFL_BAD_INPUT names an option that calibrate refuses (calibrate.c). */
+ffl_status ffl_roofs_are_fresh(const ffl_options *options, double seconds, bool *fresh);
+
 /* A journal line each. */
 ffl_status ffl_roofs_journal(const ffl_roofs *roofs, ffl_journal *journal);
 
