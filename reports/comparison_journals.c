@@ -29,15 +29,40 @@ static ffl_status leave_out(ffl_comparison *c, const ffl_row *row, const char *w
     return ffl_comparison_note(&c->left_out, &c->left_out_count, "%s: %s", row->record.key, why);
 }
 
+/* A launch costs another time in a graph than call by call: such times say nothing about each other. */
+static ffl_status other_form(ffl_comparison *c, const ffl_row *base, const ffl_row *now)
+{
+    char why[80];
+    snprintf(why, sizeof why, "timed %s in BASE, %s in NEW",
+             strcmp(base->record.form, "graph") == 0 ? "as a graph" : "call by call",
+             strcmp(now->record.form, "graph") == 0 ? "as a graph" : "call by call");
+    return leave_out(c, now, why);
+}
+
+/* Cards change their clock with load and heat; where they did, a change in time may be that. */
+static ffl_status note_clock(ffl_comparison *c, const ffl_record *base, const ffl_record *now)
+{
+    if (!(fabs(log(now->sm_mhz / base->sm_mhz)) > log1p(c->margin)))
+        return FFL_OK;
+    return ffl_comparison_note(&c->differences, &c->difference_count,
+                               "clock of the card after %s: %.0f -> %.0f MHz", now->key, base->sm_mhz,
+                               now->sm_mhz);
+}
+
 static ffl_status add_pair(ffl_comparison *c, const ffl_row *base, ffl_row *now)
 {
     const ffl_record *b = &base->record, *n = &now->record;
+    if (b->emulated || n->emulated)
+        return leave_out(c, now, "on an emulated device, which has no times");
     if (!ffl_row_has_time(base) || !ffl_row_has_time(now))
         return leave_out(c, now, !ffl_row_has_time(base) ? "no time in BASE" : "no time in NEW");
     if (b->tokens != n->tokens)
         return leave_out(c, now, "calls of another number of tokens");
     if (b->samples.distinct == 0 || n->samples.distinct == 0)
         return leave_out(c, now, "without samples");
+    if (strcmp(b->form, n->form) != 0)
+        return other_form(c, base, now);
+    FFL_TRY(note_clock(c, b, n));
     const ffl_effect effect = ffl_effect_of_runs(&b->samples, &n->samples);
     const double base_ns = ffl_row_token_ns(base), new_ns = ffl_row_token_ns(now);
     const size_t samples = (size_t)ffl_samples_total(&n->samples);
@@ -73,13 +98,14 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* What three in four of the other rows (of its group, or of all) moved at most: the rest may have been
- * changed on purpose. NAN when they are too few. */
+/* What three in four of the other rows (of its group, or of all at its place: a card drifts apart from the
+ * host) moved at most: the rest may have been changed on purpose. NAN when they are too few. */
 static double drift_of(const ffl_comparison *c, size_t row, bool group, double *moved)
 {
     size_t count = 0;
     for (size_t i = 0; i < c->count; i++)
-        if (i != row && (!group || strcmp(c->value[i].row.group, c->value[row].row.group) == 0))
+        if (i != row && strcmp(c->value[i].row.place, c->value[row].row.place) == 0 &&
+            (!group || strcmp(c->value[i].row.group, c->value[row].row.group) == 0))
             moved[count++] = fabs(log1p(c->value[i].effect.change));
     if (count < NEIGHBOURS_LEAST)
         return NAN;

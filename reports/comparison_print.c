@@ -24,15 +24,23 @@ static void interval(const ffl_effect *e, char out[80])
     snprintf(out, 80, "[%s, %s]", low, high);
 }
 
-/* "fff_walk_avx512 1x11 batch 128, uniform, hot, 1 thread". */
+/* "fff_walk_avx512 1x11 batch 128, uniform, hot, 1 thread"; "…, on the GPU, as a graph". */
 static void words(const ffl_compared *c, char *out, size_t size)
 {
     const ffl_record *r = &c->row;
     const ffl_row row = {.record = *r};
     char shape[FFL_CELL];
     ffl_format_shape(&row, shape);
-    snprintf(out, size, "%s %s batch %lld, %s, %s, %lld thread%s", r->variant, shape, (long long)r->batch,
-             r->routing, r->cache, (long long)r->threads, r->threads == 1 ? "" : "s");
+    const int used = snprintf(out, size, "%s %s batch %lld, %s, %s, ", r->variant, shape, (long long)r->batch,
+                              r->routing, r->cache);
+    if (used < 0 || (size_t)used >= size)
+        return;
+    if (strcmp(r->place, "cuda") == 0)
+        snprintf(out + used, size - (size_t)used, "on the GPU, %s",
+                 strcmp(r->form, "graph") == 0 ? "as a graph" : "call by call");
+    else
+        snprintf(out + used, size - (size_t)used, "%lld thread%s", (long long)r->threads,
+                 r->threads == 1 ? "" : "s");
 }
 
 static void print_tally(const ffl_comparison *c, FILE *file)

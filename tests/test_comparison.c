@@ -303,3 +303,52 @@ Test(comparison, bad_input_is_one_clear_line)
     expect_refused("--against $BUILD -v fff_naive --batch 1 --pairs 5", "--pairs 5: 1 rows need at least 6");
     expect_refused("--against $BUILD -v fff_naive --batch 1 --class bf16", "these options select no row");
 }
+
+/* ---- On a device ---- */
+
+#define GRAPH ",\"tokens\":16,\"place\":\"cuda\",\"form\":\"graph\",\"burst\":8,\"wall_ns\":50000"
+
+/* Six more on the card, which did not change. */
+static void put_device_neighbours(void)
+{
+    for (int i = 0; i < 6; i++) {
+        char variant[32];
+        snprintf(variant, sizeof variant, "fff_neighbour%d_cuda", i);
+        put_row("base.jsonl", variant, 16000, 0.001, GRAPH);
+        put_row("new.jsonl", variant, 16000, 0.001, GRAPH);
+    }
+}
+
+/* By the device's times: the host saw no change. And the host's rows, which all moved, say nothing about the
+ * card. */
+Test(comparison, rows_of_a_device_are_compared_by_its_times_and_drift_apart_from_the_host)
+{
+    put_neighbours(0.5);
+    put_device_neighbours();
+    put_row("base.jsonl", "fff_slower_cuda", 16000, 0.001, GRAPH ",\"sm_mhz\":1980");
+    put_row("new.jsonl", "fff_slower_cuda", 17600, 0.001, GRAPH ",\"sm_mhz\":1755");
+    cr_assert_eq(compare(), FFL_OK, "%s", ffl_error());
+    expect_change("fff_slower_cuda", FFL_SLOWER);
+    expect_change("fff_neighbour3_cuda", FFL_SAME);
+    expect_change("fff_neighbour3", FFL_AMBIGUOUS);
+    bool told = false;
+    for (size_t i = 0; i < c.difference_count; i++)
+        told |=
+            strcmp(c.differences[i], "clock of the card after fff_slower_cuda/b16: 1980 -> 1755 MHz") == 0;
+    cr_expect(told);
+    compare_files("");
+    expect_in(result.out, "  fff_neighbour0_cuda 1x7 batch 16, uniform, hot, on the GPU, as a graph\n");
+}
+
+Test(comparison, a_graph_is_not_compared_with_calls_and_an_emulated_device_not_at_all)
+{
+    put_neighbours(0);
+    put_row("base.jsonl", "fff_form_cuda", 16000, 0.001, GRAPH);
+    put_row("new.jsonl", "fff_form_cuda", 16000, 0.001, TOKENS ",\"place\":\"cuda\",\"form\":\"plain\"");
+    put_row("base.jsonl", "fff_emulated_cuda", 16000, 0.001, GRAPH ",\"emulated\":true");
+    put_row("new.jsonl", "fff_emulated_cuda", 16000, 0.001, GRAPH);
+    cr_assert_eq(compare(), FFL_OK, "%s", ffl_error());
+    cr_expect_eq(c.count, 12);
+    expect_left_out("fff_form_cuda/b16: timed as a graph in BASE, call by call in NEW");
+    expect_left_out("fff_emulated_cuda/b16: on an emulated device, which has no times");
+}
