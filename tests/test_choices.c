@@ -1,5 +1,6 @@
 /* The judge on leaf FFF and mixtures: plain float kernels, honest and wrong in one way each. */
 #include "harness/check/choices.h"
+#include "harness/selftest/rounding.h"
 #include "kernels/memory.h"
 #include "kernels/reference.h"
 #include "tests/experts_rows.h"
@@ -70,8 +71,9 @@ static void expect_caught(ffl_layer shape, const wrong *list, size_t count)
 
 Test(choices, each_mistake_fails_and_is_named)
 {
-    static const wrong leaf[] = {
-        {ALL_TURNS, ", as if gate 0 had turned "}, {NEIGHBOUR, "alone gives, not leaf"}, {BIAS_OF_NEXT, "row"}};
+    static const wrong leaf[] = {{ALL_TURNS, ", as if gate 0 had turned "},
+                                 {NEIGHBOUR, "alone gives, not leaf"},
+                                 {BIAS_OF_NEXT, "row"}};
     static const wrong one[] = {{NEIGHBOUR, "alone gives, not expert"},
                                 {SECOND_BEST, "alone gives, not expert"},
                                 {OF_ALL, "with shares of all experts' sum"}};
@@ -181,4 +183,73 @@ Test(choices, huge_and_denormal_rows_are_judged)
     static const ffl_contract f32 = FFL_CONTRACT_F32;
     cr_expect_eq(judge_scene(&s, &f32, FFL_DATA_GENERAL, NULL).verdict, FFL_FAILED);
     free_scene(&s);
+}
+
+typedef struct narrow {
+    ffl_type input, weights;
+    ffl_scale scale;
+} narrow;
+
+static float rounded(ffl_type type, float v, float step)
+{
+    return type == FFL_F32    ? v
+           : type == FFL_INT8 ? ffl_round_step(v, step)
+                              : ffl_round_bits(v, type == FFL_BF16 ? 8 : 11);
+}
+
+/* Rows of a tensor, each with its own step or all with one. */
+static void round_rows(float *v, size_t rows, size_t width, ffl_type type, ffl_scale scale)
+{
+    const float whole = ffl_int8_step(v, rows * width);
+    for (size_t r = 0; r < rows; r++, v += width) {
+        const float step = scale == FFL_SCALE_TENSOR ? whole : ffl_int8_step(v, width);
+        for (size_t i = 0; i < width; i++)
+            v[i] = rounded(type, v[i], step);
+    }
+}
+
+/* What an honest kernel of that type computes: the same rows on rounded weights and inputs. */
+static void narrow_rows(scene *s, const narrow *n)
+{
+    const ffl_layer *l = &s->weights.layer;
+    scene own = new_scene(*l, true, s->tokens);
+    round_rows(own.weights.w_in, l->neurons, l->width_in, n->weights, n->scale);
+    round_rows(own.weights.w_out, l->neurons, l->width_out, n->weights, n->scale);
+    round_rows(own.weights.w_gate, l->gates, l->width_in, n->weights, n->scale);
+    round_rows(own.x, s->tokens, l->width_in, n->input, FFL_SCALE_ROW);
+    memset(s->y, 0, s->tokens * l->width_out * sizeof *s->y);
+    for (size_t t = 0; t < s->tokens; t++)
+        (l->operation == FFL_MOE ? mixture_row : leaf_row)(&own.weights.layer, own.x + t * l->width_in, RIGHT,
+                                                           s->y + t * l->width_out);
+    free_scene(&own);
+}
+
+/* Gates and experts are multiplied in the contract's types; what f32 would not earn, these do. */
+Test(choices, narrow_contracts_bound_gates_and_experts)
+{
+    static const narrow kinds[] = {
+        {FFL_BF16, FFL_BF16, FFL_SCALE_NONE},  {FFL_F32, FFL_BF16, FFL_SCALE_NONE},
+        {FFL_TF32, FFL_TF32, FFL_SCALE_NONE},  {FFL_F32, FFL_INT8, FFL_SCALE_ROW},
+        {FFL_F32, FFL_INT8, FFL_SCALE_TENSOR}, {FFL_INT8, FFL_INT8, FFL_SCALE_ROW}};
+    const ffl_layer shapes[] = {leaf_of(5, 3), mixture_of(12, 4, 1), mixture_of(12, 4, 2),
+                                mixture_of(8, 3, 8)};
+    size_t flips = 0;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (size_t i = 0; i < 4; i++) {
+            ffl_contract contract = FFL_CONTRACT_F32;
+            contract.input = kinds[k].input;
+            contract.weights = kinds[k].weights;
+            contract.weight_scale = kinds[k].scale;
+            scene s = new_scene(shapes[i], true, 300);
+            narrow_rows(&s, &kinds[k]);
+            ffl_judgement j = judge_scene(&s, &contract, FFL_DATA_GENERAL, NULL);
+            cr_expect(j.verdict == FFL_PASSED && !j.weak && j.error_statistical > 0.02,
+                      "kind %zu, shape %zu: %s", k, i, j.reason);
+            flips += j.flips;
+            const ffl_contract f32 = FFL_CONTRACT_F32;
+            cr_expect_eq(judge_scene(&s, &f32, FFL_DATA_GENERAL, NULL).verdict, FFL_FAILED,
+                         "kind %zu, shape %zu", k, i);
+            free_scene(&s);
+        }
+    cr_expect_gt(flips, 2, "%zu rows took another expert, and were seen to", flips);
 }

@@ -47,7 +47,7 @@ Test(pairwise, every_pair_occurs_in_few_rows)
 /* The seed carries bias, padding and offsets: each value must really occur in the default design. */
 Test(pairwise, the_default_design_reaches_every_layout)
 {
-    for (int operation = FFL_FF; operation <= FFL_FFF; operation++) {
+    for (int operation = FFL_FF; operation < FFL_OPERATION_COUNT; operation++) {
         ffl_case_list list = {0};
         size_t bias[2] = {0}, padding[17] = {0}, offset[4] = {0}, threads[3] = {0};
         cr_assert_eq(ffl_cases_default((ffl_operation)operation, 1, &list), FFL_OK);
@@ -66,7 +66,8 @@ Test(pairwise, the_default_design_reaches_every_layout)
 Test(pairwise, a_case_survives_the_way_to_a_worker)
 {
     ffl_case_list list = {0};
-    cr_assert_eq(ffl_cases_default(FFL_FFF, 12345678901234567u, &list), FFL_OK);
+    for (int operation = FFL_FF; operation < FFL_OPERATION_COUNT; operation++)
+        cr_assert_eq(ffl_cases_default((ffl_operation)operation, 12345678901234567u, &list), FFL_OK);
     for (size_t i = 0; i < list.count; i++) {
         ffl_check_case back;
         json_t *json = ffl_case_to_json(&list.items[i]);
@@ -76,6 +77,7 @@ Test(pairwise, a_case_survives_the_way_to_a_worker)
         ffl_case_words(&back, 1, words[1], sizeof words[1]);
         cr_assert_str_eq(words[0], words[1]);
         cr_assert_eq(back.seed, list.items[i].seed);
+        cr_assert_eq(back.shape.operation, list.items[i].shape.operation);
         json_decref(json);
     }
     ffl_cases_free(&list);

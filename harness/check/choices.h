@@ -20,6 +20,10 @@ typedef ffl_status (*ffl_choice_visit)(void *to, const int32_t *set, double marg
 ffl_status ffl_choices_each(ffl_experts *experts, bool worst, ffl_choice_visit visit, void *to,
                             bool *too_many);
 
+/* False where not even a weighted mean of the open experts gives this row: what too many choices cannot
+ * excuse. Leaf trees: always true. */
+ffl_status ffl_choices_reach(ffl_experts *experts, bool worst, const float *got, bool *yes);
+
 /* As ffl_match_row. errors: of the reference's choice. */
 ffl_status ffl_choices_match(ffl_experts *experts, const float *got, ffl_errors errors, ffl_match *out);
 
