@@ -18,7 +18,8 @@ enum mischief {
     READS_PADDING,
     WRONG_CHILD,
     LAUNCH_ERROR,
-    SYNCHRONISES
+    SYNCHRONISES,
+    WRITES_FAR_AWAY
 };
 
 /* Half to float and back, for the normal numbers that the fixtures mostly hold. */
@@ -121,6 +122,8 @@ __global__ static void walk(ffl_layer l, const void *x, size_t ldx, void *y, siz
         store<STORAGE>((void *)x, (ptrdiff_t)((tokens - 1) * ldx), 0.125f);
     if (m == WRITES_WEIGHTS)
         ((float *)l.w_out)[l.neurons * l.width_out - 1] += 1;
+    if (m == WRITES_FAR_AWAY)
+        store<STORAGE>(y, (ptrdiff_t)1 << 44, 0);
     if (m == WRITES_AFTER_SCRATCH)
         scratch[4] = 0;
 }
@@ -195,6 +198,7 @@ FFL_VARIANTS(cuda_plugin) = {
     VARIANT("wrong_child", FFL_F32, WRONG_CHILD),
     VARIANT("launch", FFL_F32, LAUNCH_ERROR),
     VARIANT("waits", FFL_F32, SYNCHRONISES),
+    VARIANT("far", FFL_F32, WRITES_FAR_AWAY),
     {},
 };
 FFL_PLUGIN(cuda_plugin);

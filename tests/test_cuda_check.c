@@ -88,6 +88,43 @@ Test(cuda_check, broken_variants_are_rejected_for_the_right_reason)
     json_decref(document);
 }
 
+/* Capsules of device variants: as small as those of host variants, and any variant can be tried on them. */
+Test(cuda_check, failures_are_reduced_saved_and_repeated, .timeout = 120)
+{
+    static const struct {
+        const char *variant, *shape, *found, *line;
+    } cases[] = {
+        {"weights", "to 1x0, width 1 to 1, 1 row in", "FAILED; ", "changed w_out at byte "},
+        {"padding_bf16", "to 1x0, width 1 to 1, 2 rows in", "FAILED; ", "wrote the padding of y: row 0, "},
+        {"leaves_bf16", "to 1x0, width 1 to 1, 1 row in", "FAILED; ", "row 0 element 0: got "},
+        {"wrong_child", "to 1x1, width 1 to 1, 1 row in", "FAILED; ", "as if it went right, where z = 0 ± 0"},
+        {"far", "to 1x0, width 1 to 1, 1 row in", "CRASHED; ", "died of signal 11"},
+    };
+    static run_result r;
+    char folder[] = "/tmp/fflab-check-XXXXXX";
+    if (!emulated())
+        cr_skip("only the emulated device may be written all over");
+    cr_assert(mkdtemp(folder));
+    setenv("DIR", folder, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv("NAME", cases[i].variant, 1);
+        run_shell("$FFLAB check --plugin $FFLAB_CUDA_PLUGIN -v fff_cuda_$NAME " SMALL
+                  " --fixture ties --seed 25 --shrink 60s --out $DIR/$NAME",
+                  &r);
+        cr_expect_eq(r.exit_code, 2, "%s%s", r.out, r.err);
+        cr_expect(strstr(r.out, cases[i].shape), "%s: %s", cases[i].variant, r.out);
+        run_shell(
+            "$FFLAB replay --plugin $FFLAB_CUDA_PLUGIN $DIR/$NAME/capsules/fff_cuda_$NAME-*.safetensors", &r);
+        cr_expect_eq(r.exit_code, 2, "%s%s", r.out, r.err);
+        cr_expect(strstr(r.out, cases[i].found) && strstr(r.out, cases[i].line), "%s: %s", cases[i].variant,
+                  r.out);
+        run_shell("$FFLAB replay -v fff_naive -v fff_naive_cuda $DIR/$NAME/capsules/*.safetensors", &r);
+        cr_expect_eq(r.exit_code, 0, "%s%s", r.out, r.err);
+        cr_expect(strstr(r.out, "fff_naive: PASSED") && strstr(r.out, "fff_naive_cuda: PASSED"), "%s", r.out);
+    }
+    run_shell("rm -r $DIR", &r);
+}
+
 /* Odd widths, padding, odd starts and every kind of data, in each storage type. */
 Test(cuda_check, honest_variants_pass_the_default_design)
 {

@@ -62,7 +62,9 @@ static ffl_status tell(replay *r, const ffl_variant *variant, const ffl_attempt 
 static ffl_status try_one(replay *r, const ffl_variant *variant)
 {
     const char *why = "";
-    ffl_attempt attempt = {.judgement = {.verdict = FFL_UNSUPPORTED_HERE}};
+    /* As in check: a device may be there next time. */
+    const bool device = variant->place == FFL_CUDA;
+    ffl_attempt attempt = {.judgement = {.verdict = device ? FFL_SKIPPED : FFL_UNSUPPORTED_HERE}};
     r->tried++;
     if (ffl_variant_available(variant, &why))
         FFL_TRY(ffl_attempt_run(r->options, r->path, variant->name, r->timeout_s,
