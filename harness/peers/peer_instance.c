@@ -72,7 +72,7 @@ static ffl_status take_ready(peer *p, const json_t *reply)
     if (json_object_size(reply) == 1 && read_said(reply, "unsupported", REASON_MAX, reason) && *reason)
         return ffl_fail(FFL_UNSUPPORTED, "%s", reason);
     if (json_object_size(reply) == 1 && read_said(reply, "error", REASON_MAX, reason) && *reason)
-        return ffl_program_fail(&p->program, "the program says: %s", reason);
+        return ffl_fail(FFL_IO, "the program says: %s", reason); /* and goes on */
     if (json_is_true(json_object_get(reply, "ready")) && has_only(reply, known, 3) &&
         read_said(reply, "version", SAID_MAX, p->version) && read_said(reply, "notes", SAID_MAX, p->notes))
         return FFL_OK;
@@ -110,7 +110,7 @@ static ffl_status take_done(peer *p, const json_t *reply, const ffl_plan *plan, 
     char reason[REASON_MAX + 1];
     const bool device = json_object_get(reply, "device_ns") != NULL;
     if (json_object_size(reply) == 1 && read_said(reply, "error", REASON_MAX, reason) && *reason)
-        return ffl_program_fail(&p->program, "the program says: %s", reason);
+        return ffl_fail(FFL_IO, "the program says: %s", reason); /* and goes on */
     if (!has_only(reply, known, 2))
         return ffl_program_fail(&p->program,
                                 "the program replied to run with more than \"ns\" and \"device_ns\"");

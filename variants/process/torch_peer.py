@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""Feedforward layers in PyTorch, as a process variant (harness/peers/README.md): torch.json says which.
+
+Forms: linear, nn.Linear - activation - nn.Linear; bmm, the same as a batched matrix product per token; gather, the tree level
+by level, where each token's rows of the weights are gathered and multiplied by a batched product; masked, as in training:
+all neurons, of which those off the path are replaced by 0.
+
+bf16: weights and inputs as multiplied, logits, activations and outputs are bf16, sums are float. Rows arrive as float and are
+converted before the clock starts, as in a model whose activations are bf16 anyway.
+"""
+import glob
+import importlib.metadata
+import json
+import sys
+import time
+
+
+class Unsupported(Exception):
+    pass
+
+
+GATHERED_MAX = 2 << 30  # bytes
+
+
+def read_weights(path):
+    import numpy as np
+
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        start = file.tell()
+    header.pop("__metadata__", None)
+    return {name: np.fromfile(path, "<f4", count=(t["data_offsets"][1] - t["data_offsets"][0]) // 4,
+                              offset=start + t["data_offsets"][0]).reshape(t["shape"]) for name, t in header.items()}
+
+
+def check_without_torch(problem, arguments):
+    """What can be said before seconds go into loading PyTorch."""
+    version = importlib.metadata.version("torch")
+    if arguments["compile"] and int(version.split(".")[0]) < 2:
+        raise Unsupported("PyTorch %s has no torch.compile" % version)
+    if arguments["device"] == "cuda" and not glob.glob("/dev/nvidia[0-9]*"):
+        raise Unsupported("no CUDA device")
+    size = 2 if arguments["type"] == "bf16" else 4
+    levels = problem["depth"] + 1
+    gathered = problem["max_tokens"] * problem["trees"] * size * max(problem["width_in"], levels * problem["width_out"])
+    if arguments["form"] == "gather" and gathered > GATHERED_MAX:
+        raise Unsupported("would gather %.0f GB of weights at once" % (gathered / 1e9))
+    if arguments["form"] == "masked" and problem["max_tokens"] * problem["neurons"] * size > GATHERED_MAX:
+        raise Unsupported("would keep %.0f GB of logits at once" % (problem["max_tokens"] * problem["neurons"] * size / 1e9))
+
+
+def make_layer(problem, arguments, weights):
+    """The form as a module; its inputs and outputs are of the type asked for."""
+    import torch
+    from torch.nn import functional as F
+
+    low = arguments["type"] == "bf16"
+    kind = torch.bfloat16 if low else torch.float32
+    activations = {"gelu": F.gelu, "relu": F.relu, "gelu_tanh": lambda z: F.gelu(z, approximate="tanh")}
+    activation = activations[problem["activation"]]
+
+    def tensor(name, kind=kind):
+        return torch.from_numpy(weights[name]).to(kind)
+
+    def holds(name):  # bf16 biases are fused where nothing is lost
+        return name not in weights or bool((tensor(name).float() == tensor(name, torch.float32)).all())
+
+    if low and "linear_out.bias" in weights and (arguments["form"] == "bmm" or not holds("linear_out.bias")):
+        raise Unsupported("the output bias would be rounded apart")
+
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            fused = holds("linear_in.bias")
+            w_out = tensor("linear_out.weight")
+            self.add("w_in", tensor("linear_in.weight"))
+            self.add("b_in", tensor("linear_in.bias") if fused else None)
+            self.add("b_apart", tensor("linear_in.bias", torch.float32) if not fused else None)
+            self.add("b_row", tensor("linear_in.bias", torch.float32))
+            self.add("w_out", w_out if arguments["form"] in ("linear", "masked") else w_out.t().contiguous())
+            self.add("b_out", tensor("linear_out.bias") if "linear_out.bias" in weights else None)
+
+        def add(self, name, value):
+            self.register_parameter(name, None if value is None else torch.nn.Parameter(value, requires_grad=False))
+
+        def logits(self, x):
+            z = F.linear(x, self.w_in, self.b_in)
+            return z if self.b_apart is None else z.float() + self.b_apart
+
+    class Linear(Layer):
+        def forward(self, x):
+            return F.linear(activation(self.logits(x)).to(kind), self.w_out, self.b_out)
+
+    class Bmm(Layer):
+        def forward(self, x):
+            tokens = x.shape[0]
+            z = torch.bmm(x.unsqueeze(1), self.w_in.t().unsqueeze(0).expand(tokens, -1, -1))
+            hidden = activation(z.float() + self.b_row).to(kind)
+            y = torch.bmm(hidden, self.w_out.unsqueeze(0).expand(tokens, -1, -1)).squeeze(1)
+            return y if self.b_out is None else (y + self.b_out)
+
+    trees, levels = problem["trees"], problem["depth"] + 1
+    nodes = problem["neurons"] // trees if trees else 0
+
+    class Tree(Layer):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("roots", torch.arange(trees) * nodes, persistent=False)
+
+        def start(self, x):
+            return torch.zeros(x.shape[0], trees, dtype=torch.int64, device=x.device)
+
+    class Gather(Tree):
+        def forward(self, x):
+            column, node = x.unsqueeze(2), self.start(x)
+            hidden, visited = [], []
+            for level in range(levels):
+                at = node + self.roots
+                z = torch.bmm(F.embedding(at, self.w_in), column).squeeze(2).float() + self.b_row[at]
+                hidden.append(activation(z).to(kind))
+                visited.append(at)
+                if level + 1 < levels:
+                    node = 2 * node + 1 + (z > 0)
+            rows = F.embedding(torch.cat(visited, 1), self.w_out)
+            return torch.bmm(torch.cat(hidden, 1).unsqueeze(1), rows).squeeze(1)
+
+    class Masked(Tree):
+        def forward(self, x):
+            z, node = self.logits(x), self.start(x)
+            mask = torch.zeros(z.shape, dtype=torch.bool, device=x.device)
+            for level in range(levels):
+                at = node + self.roots
+                mask = mask.scatter(1, at, True)
+                if level + 1 < levels:
+                    node = 2 * node + 1 + (z.gather(1, at) > 0)
+            return F.linear(torch.where(mask, activation(z), 0.0).to(kind), self.w_out)
+
+    layer = {"linear": Linear, "bmm": Bmm, "gather": Gather, "masked": Masked}[arguments["form"]]()
+    return layer.eval().to(arguments["device"]), kind
+
+
+def cpu_capability(torch):
+    """"AVX512": what its own kernels use; "" where the version does not tell."""
+    cpu = getattr(torch.backends, "cpu", None)
+    return cpu.get_cpu_capability() if hasattr(cpu, "get_cpu_capability") else ""
+
+
+class Prepared:
+    def __init__(self, request):
+        problem, arguments = request["problem"], request["arguments"]
+        check_without_torch(problem, arguments)
+        import torch
+
+        if arguments["device"] == "cuda" and not torch.cuda.is_available():
+            raise Unsupported("PyTorch %s sees no CUDA device" % torch.__version__)
+        torch.set_num_threads(problem["threads"])
+        if torch.get_num_interop_threads() != 1:  # can be set once
+            torch.set_num_interop_threads(1)
+        torch.set_grad_enabled(False)
+        self.torch, self.device, self.max_tokens = torch, arguments["device"], problem["max_tokens"]
+        self.width = problem["width_in"]
+        self.layer, self.kind = make_layer(problem, arguments, read_weights(request["weights"]))
+        self.static = self.dynamic = None
+        self.seen = set()
+        if arguments["compile"]:
+            self.compile()
+        self.warm_up(self.max_tokens)
+
+    def compile(self):
+        import torch_compiled
+
+        torch_compiled.reset(freezing=True)
+        self.static = torch_compiled.Compiled(self.layer)
+        self.dynamic = torch_compiled.Compiled(self.layer, dynamic=True)
+
+    def function(self, tokens):
+        """Compiled for the batch it was prepared for; any other size shares a graph for all sizes."""
+        if not self.static:
+            return self.layer
+        return (self.static if tokens == self.max_tokens else self.dynamic).function
+
+    def warm_up(self, tokens):
+        if tokens in self.seen:
+            return
+        x = self.torch.zeros(tokens, self.width, dtype=self.kind, device=self.device)
+        with self.torch.inference_mode():
+            if self.static:
+                (self.static if tokens == self.max_tokens else self.dynamic).warm_up(x)
+            else:
+                self.layer(x)
+        self.seen.add(tokens)
+
+    def ready(self):
+        torch = self.torch
+        where = torch.cuda.get_device_name() if self.device == "cuda" else cpu_capability(torch)
+        notes = "%d graph compiled, 0 breaks" % self.static.graphs if self.static else "eager"
+        return {"ready": True, "version": ("PyTorch %s %s" % (torch.__version__, where)).strip()[:100], "notes": notes}
+
+    def graphs(self):
+        import torch_compiled
+
+        return torch_compiled.graphs_compiled() if self.static else 0
+
+    def time_host(self, function, x):
+        start = time.perf_counter_ns()
+        y = function(x)
+        return y, time.perf_counter_ns() - start, None
+
+    def time_device(self, function, x):
+        cuda = self.torch.cuda
+        first, last = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+        cuda.synchronize()
+        start = time.perf_counter_ns()
+        first.record()
+        y = function(x)
+        last.record()
+        cuda.synchronize()
+        return y, time.perf_counter_ns() - start, 1e6 * first.elapsed_time(last)
+
+    def run(self, request):
+        import numpy as np
+
+        torch, tokens = self.torch, request["tokens"]
+        x = torch.from_numpy(np.load(request["input"])).to(self.kind).to(self.device)
+        self.warm_up(tokens)
+        before, function = self.graphs(), self.function(tokens)
+        clock = self.time_device if self.device == "cuda" else self.time_host
+        with torch.inference_mode():
+            done = [clock(function, part) for part in x.split(tokens)]
+        if self.graphs() != before:
+            return {"error": "compiled again while it was timed"}
+        np.save(request["output"], torch.cat([y for y, _, _ in done]).float().cpu().numpy())
+        reply = {"ns": [ns for _, ns, _ in done]}
+        if self.device == "cuda":
+            reply["device_ns"] = [ns for _, _, ns in done]
+        return reply
+
+
+def answer(message, prepared):
+    """The reply, and what is prepared from now on."""
+    if "run" in message:
+        return prepared.run(message["run"]), prepared
+    try:
+        prepared = Prepared(message["prepare"])
+        return prepared.ready(), prepared
+    except Unsupported as why:
+        return {"unsupported": str(why)}, None
+    except Exception as error:
+        if type(error).__name__ == "NotCompiled":
+            return {"unsupported": str(error)}, None
+        raise
+
+
+def main():
+    out, prepared = sys.stdout, None
+    sys.stdout = sys.stderr  # what a library prints is no reply
+    for line in sys.stdin:
+        message = json.loads(line)
+        if "quit" in message:
+            break
+        if "prepare" in message:
+            prepared = None  # its memory first
+        try:
+            reply, prepared = answer(message, prepared)
+        except Exception as error:
+            reply = {"error": "%s: %s" % (type(error).__name__, str(error).strip().split("\n")[0][:300])}
+        print(json.dumps(reply), file=out, flush=True)
+
+
+main()
