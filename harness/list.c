@@ -115,29 +115,30 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     return FFL_OK;
 }
 
-static const ffl_option list_options[] = {FFL_OPT_VARIANT,
-                                          FFL_OPT_EXCLUDE,
-                                          FFL_OPT_PLUGIN, FFL_OPT_PROCESS,
-                                          FFL_OPT_PRESET,
-                                          FFL_OPT_JSON,
-                                          FFL_OPT_BLAS_LIBRARY,
-                                          FFL_OPT_KEEP_BLAS_ENVIRONMENT,
-                                          FFL_OPT_COUNT};
+static const ffl_option list_options[] = {
+    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE, FFL_OPT_PLUGIN,       FFL_OPT_PROCESS,
+    FFL_OPT_PRESET,  FFL_OPT_JSON,    FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_COUNT};
 
 const ffl_command ffl_command_list = {
     .name = "list",
     .summary = "variants, their contracts, and whether they run here",
     .usage = "[-v GLOB] [--json] | --preset all",
-    .help = "One line per variant; one that cannot run on this machine says why. --json prints an object "
-            "with an\n"
-            "array \"variants\", each with its numerics contract, and an array \"blas\": the libraries in "
-            "use, their\n"
-            "kernel families and how fast these are.\n\n"
-            "Examples:\n"
-            "  fflab list\n"
-            "  fflab list -v '*avx512*'\n"
-            "  fflab list --preset all\n"
-            "  fflab list --json | jq '.variants[] | select(.available | not) | {name, reason}'\n",
+    .help =
+        "One line per variant; one that cannot run on this machine says why. --json prints an object "
+        "with an\n"
+        "array \"variants\", each with its numerics contract, and an array \"blas\": the libraries in "
+        "use, their\n"
+        "kernel families and how fast these are. The rows of library \"process\" (PyTorch's forms) are "
+        "programs of "
+        "their own:\n"
+        "bench and check start them only where -v names them, as -v '*torch*' does; $FFLAB_PYTHON is their "
+        "Python.\n\n"
+        "Examples:\n"
+        "  fflab list\n"
+        "  fflab list -v '*avx512*'\n"
+        "  fflab list --preset all\n"
+        "  fflab list --json | jq '.variants[] | select(.available | not) | {name, reason}'\n",
     .options = list_options,
     .run = run,
 };

@@ -244,6 +244,8 @@ const ffl_command ffl_command_study = {
         "  fflab study --shard 2/4 --out part2              on four machines; then fflab report part* "
         "--out all\n"
         "  fflab study --plugin ./mine.so                   with a kernel of your own\n"
+        "  fflab study --process mine.json                  with a program of your own "
+        "(harness/peers/README.md)\n"
         "  fflab study --resume                             the newest one, where it stopped\n",
     .options = study_options,
     .words_max = 1,

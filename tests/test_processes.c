@@ -255,6 +255,33 @@ Test(processes, manifests_are_validated)
     expect("$FFLAB list --process .", 1, "", "--process .: a directory");
 }
 
+/* ---- PyTorch ---- */
+
+Test(processes, rows_of_the_lab_join_where_they_are_named)
+{
+    expect("$FFLAB list -v '*torch*' --json | grep -c '\"name\"'", 0, "32\n", "");
+    expect("$FFLAB check -v 'ff*' --tree 1x2 --width 6 --batch 2 --fixture random --shrink 0 --json | grep "
+           "-c torch",
+           1, "0\n", "");
+    expect("FFLAB_PYTHON=/bin/false $FFLAB check -v 'ff_torch_l*' --neurons 7 --width 6 --batch 2", 5,
+           "UNSUPPORTED ff_torch_linear_bf16: FFLAB_PYTHON=/bin/false has no torch numpy", "");
+    expect("FFLAB_PYTHON=/bin/false $FFLAB bench -v fff_torch_gather --tree 1x2 --width 6 --batch 2", 5,
+           "has no torch numpy", "");
+}
+
+/* Loading it takes seconds: one run for everything. */
+Test(processes, pytorch_computes_both_layers)
+{
+    static run_result r;
+    run_shell("$FFLAB list -v ff_torch_linear | grep 'not here'", &r);
+    if (r.exit_code == 0)
+        cr_skip_test("no PyTorch here");
+    expect(CHECK "--timeout 120s -v '*torch*' -x '*_compiled*' -x '*_cuda' --tree 3x2 --width-out 4 --batch "
+                 "5 --fixture "
+                 "exact",
+           0, "8 PASSED", "");
+}
+
 /* ---- The example of the documentation ---- */
 
 Test(processes, the_example_works)

@@ -176,14 +176,38 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option bench_options[] = {
-    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE,  FFL_OPT_PLUGIN, FFL_OPT_PROCESS,       FFL_OPT_TREE,
-    FFL_OPT_NEURONS, FFL_OPT_WIDTH,    FFL_OPT_WIDTH_OUT,    FFL_OPT_ACTIVATION,
-    FFL_OPT_PRESET,  FFL_OPT_BATCH,    FFL_OPT_THREADS,      FFL_OPT_CLASS,
-    FFL_OPT_ROUTING, FFL_OPT_CACHE,    FFL_OPT_CPUS,         FFL_OPT_SEED,
-    FFL_OPT_BUDGET,  FFL_OPT_OUT,      FFL_OPT_JSON,         FFL_OPT_RESUME,
-    FFL_OPT_SHARD,   FFL_OPT_FULL,     FFL_OPT_STRICT,       FFL_OPT_IN_PROCESS,
-    FFL_OPT_TIMEOUT, FFL_OPT_PROBLEMS, FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
-    FFL_OPT_LEAF,    FFL_OPT_MOE,      FFL_OPT_COUNT,
+    FFL_OPT_VARIANT,
+    FFL_OPT_EXCLUDE,
+    FFL_OPT_PLUGIN,
+    FFL_OPT_PROCESS,
+    FFL_OPT_TREE,
+    FFL_OPT_NEURONS,
+    FFL_OPT_WIDTH,
+    FFL_OPT_WIDTH_OUT,
+    FFL_OPT_ACTIVATION,
+    FFL_OPT_PRESET,
+    FFL_OPT_BATCH,
+    FFL_OPT_THREADS,
+    FFL_OPT_CLASS,
+    FFL_OPT_ROUTING,
+    FFL_OPT_CACHE,
+    FFL_OPT_CPUS,
+    FFL_OPT_SEED,
+    FFL_OPT_BUDGET,
+    FFL_OPT_OUT,
+    FFL_OPT_JSON,
+    FFL_OPT_RESUME,
+    FFL_OPT_SHARD,
+    FFL_OPT_FULL,
+    FFL_OPT_STRICT,
+    FFL_OPT_IN_PROCESS,
+    FFL_OPT_TIMEOUT,
+    FFL_OPT_PROBLEMS,
+    FFL_OPT_BLAS_LIBRARY,
+    FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_LEAF,
+    FFL_OPT_MOE,
+    FFL_OPT_COUNT,
 };
 
 const ffl_command ffl_command_bench = {
@@ -207,6 +231,7 @@ const ffl_command ffl_command_bench = {
         "  fflab bench --routing uniform,zipf:1,single -v 'fff_*' --budget 2m --out results/routing\n"
         "  fflab bench --routing recorded:layer.safetensors     (from fflab encoder --record)\n"
         "  fflab bench --out results/routing --resume\n"
+        "  fflab bench -v '*torch*' -v 'ff_tiled_*' -v fff_auto  PyTorch's forms: only where -v names them\n"
         "  fflab bench -- --benchmark_min_time=0.1 --benchmark_repetitions=5 --benchmark_out=out.json\n",
     .options = bench_options,
     .takes_pass = true,

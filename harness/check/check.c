@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-static const double default_timeout = 60, default_shrink = 10;
+/* Programs have limits of their own, for interpreters that load their packages and for compilers. */
+static const double default_timeout = 60, program_timeout = 600, default_shrink = 10;
 
 typedef struct selection {
     const ffl_variant **variants; /* that can run here */
@@ -265,7 +266,11 @@ static ffl_status run_cases(const ffl_options *options, const selection *selecte
                            .parallel = (size_t)ffl_machine_host()->cpus};
     if (ffl_option_given(options, FFL_OPT_IN_PROCESS))
         session.parallel = 0;
-    FFL_TRY(ffl_option_duration(options, FFL_OPT_TIMEOUT, default_timeout, &session.timeout_s));
+    bool programs = false;
+    for (size_t i = 0; i < selected->count; i++)
+        programs = programs || selected->variants[i]->library == FFL_PROCESS;
+    FFL_TRY(ffl_option_duration(options, FFL_OPT_TIMEOUT, programs ? program_timeout : default_timeout,
+                                &session.timeout_s));
     FFL_TRY(ffl_option_duration(options, FFL_OPT_BUDGET, 0, &session.budget_s));
     if (ffl_option_given(options, FFL_OPT_OUT) || ffl_option_given(options, FFL_OPT_RESUME))
         FFL_TRY(ffl_journal_open(options, &session.journal));
@@ -378,6 +383,8 @@ const ffl_command ffl_command_check = {
         "  fflab check -v 'moe_*' --moe 512x8:1,64x16:2 --width 256 --batch 1,33\n"
         "  fflab check --invariance --properties\n"
         "  fflab check --invariance -v 'fff_buckets_*' --tree 1x11 --threads 4\n"
+        "  fflab check --process mine.json -v fff_mine      what a program of its own computes "
+        "(harness/peers)\n"
         "  fflab check --plugin ./mine.so -v fff_mine --fixture ties,margin --in-process\n"
         "  fflab check --weights layer.safetensors --input x.npy --result y.npy --contract bf16\n",
     .options = check_options,

@@ -16,7 +16,9 @@ try:
 except ImportError:
     sys.exit("compare_torch.py needs PyTorch: python3 -m pip install torch numpy")
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "variants", "process"))
 import compare_common as common
+import torch_compiled
 
 
 class Encoder(torch.nn.Module):
@@ -69,13 +71,10 @@ class Encoder(torch.nn.Module):
 
 
 def compiled(module, ids, freezing):
-    import torch._inductor.config as inductor
-    torch._dynamo.reset()
-    inductor.freezing = freezing
-    function = torch.compile(module)
-    for _ in range(2):
-        function(ids)
-    return function
+    torch_compiled.reset(freezing)
+    form = torch_compiled.Compiled(module)
+    form.warm_up(ids)
+    return form.function
 
 
 def prepare(m, weights, ids):
@@ -85,7 +84,7 @@ def prepare(m, weights, ids):
     for form, freezing in (("compiled", False), ("compiled, frozen", True)):
         try:
             forms[form] = {logits: compiled(module, ids, freezing) for logits, module in modules.items()}
-        except Exception as error:  # no compiler, or a form that this version does not have: said, not hidden
+        except torch_compiled.NotCompiled as error:  # no compiler, or a form that this version does not have
             print("%s does not work here: %s" % (form, str(error).strip().split("\n")[0]))
     return {"PyTorch %s, %s" % (torch.__version__, form): {logits: (lambda f=f: f(ids).numpy()) for logits, f in passes.items()}
             for form, passes in forms.items()}

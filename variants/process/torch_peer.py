@@ -40,6 +40,9 @@ def check_without_torch(problem, arguments):
         raise Unsupported("PyTorch %s has no torch.compile" % version)
     if arguments["device"] == "cuda" and not glob.glob("/dev/nvidia[0-9]*"):
         raise Unsupported("no CUDA device")
+    weights = problem["neurons"] * (problem["width_in"] + problem["width_out"])
+    if arguments["compile"] and weights < arguments.get("smallest", 1 << 20):
+        raise Unsupported("too small a layer to compile for: it takes 15 s, and as long for each further size")
     size = 2 if arguments["type"] == "bf16" else 4
     levels = problem["depth"] + 1
     gathered = problem["max_tokens"] * problem["trees"] * size * max(problem["width_in"], levels * problem["width_out"])
