@@ -29,7 +29,7 @@ static const ffl_study_step paper[] = {
     "--class f32 -v fff_forest_avx512 -v fff_lanes_avx512 -v fff_masked_tiled_avx512 -v fff_buckets_avx512 " \
     "-v fff_partition_avx512 "                                                                               \
     "-v fff_walk_records*_avx512 -v fff_walk_fused_avx512 -v fff_walk_interleaved8_avx512 -v fff_auto "      \
-    "-v ff_tiled_avx512 -v ff_onednn -v ff_blas3_*"
+    "-v ff_tiled_avx512 -v ff_onednn -v ff_blas3_* "
 
 /* The trained family of arXiv:2311.10770: about as many neurons in more and shallower trees. A dense call of
  * 16384 tokens takes seconds: there, its fastest form stands for all. */
@@ -43,6 +43,19 @@ static const ffl_study_step trees[] = {
      "--tree 128x4,64x5,32x6,16x7,8x8,4x9,2x10 --batch 16384 " CONTENDERS
      " -x ff_onednn -x ff_blas3_* -x fff_walk_*",
      2},
+    {0},
+};
+
+/* What else one could use, as many neurons each: leaf trees whose tokens read as much as 1x11's (9x8), or
+ * more (5x128); mixtures with as many experts, and as they are trained; programs of others. */
+static const ffl_study_step peers[] = {
+    {"check", "-v fff_leaf_* -v moe_* -v *torch*", 2},
+    {"bench",
+     "--tree 1x11 --neurons 4095 --leaf 9x8,5x128 --moe 512x8:1,64x64:1,16x256:2 --batch "
+     "1,16,128,1024,16384 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch*",
+     6},
+    {"bench", "--tree 2x10,8x8,64x5 --batch 1,16,128,1024 " CONTENDERS "-x ff_onednn -x ff_blas3_*", 1},
+    {"bench", "--tree 1x11 --neurons 4095 --class bf16 --batch 1,16,128,1024 -v *bf16* -v *torch*", 1},
     {0},
 };
 
@@ -75,7 +88,7 @@ static const ffl_study_step encoder[] = {
 static const ffl_study_step smoke[] = {
     {"check", "--tree 1x3 --width 16 --fixture random,ties", 1},
     {"check", "--invariance --properties --tree 1x3 --width 16 --batch 8", 1},
-    {"bench", "--tree 1x3 --width 16 --neurons 15,12 --batch 1,8 --cache hot", 1},
+    {"bench", "--tree 1x3 --width 16 --neurons 15,12,16 --leaf 2x4 --moe 4x4:2 --batch 1,8 --cache hot", 1},
     {"bench", "--tree 1x3 --width 16 --batch 8 --routing single -x ff_*", 1},
     {"published", "--tree 1x3 --width 16 --batch 8", 1},
     {0},
@@ -85,6 +98,7 @@ const ffl_study ffl_studies[] = {
     {"paper", "H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default)", 522, paper},
     {"trees", "the trained family 3072x0 to 1x11, batches 1 to 16384", 540, trees},
     {"depth", "one tree of depth 3 to 15, batches 1, 128 and 1024", 300, depth},
+    {"peers", "leaf trees, mixtures of experts and PyTorch beside 1x11, batches 1 to 16384", 600, peers},
     {"threads", "one thread against two, one tree and many", 300, threads},
     {"encoder", "the whole model: 1x11 in a 16-layer encoder, 1 x 32 to 64 x 512 tokens", 1800, encoder},
     {"smoke", "a layer of 15 neurons, in seconds: does everything work here?", 6, smoke},
