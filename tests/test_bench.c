@@ -73,7 +73,8 @@ static void check_times(const ffl_record *r)
     cr_assert_eq((uint64_t)r->calls, ffl_samples_total(&r->samples));
     cr_assert(r->min_ns <= r->low_ns && r->low_ns <= r->median_ns && r->median_ns <= r->high_ns);
     cr_assert(r->min_ns <= r->mean_ns && r->clock_ns >= 0 && r->pack_ns >= 0);
-    cr_assert_float_eq(r->ns_per_token, r->median_ns / (double)r->batch, 1e-9 * r->median_ns);
+    cr_assert_float_eq(r->ns_per_token, r->median_ns / (double)r->batch, 1e-3 * r->ns_per_token,
+                       "four digits");
     cr_assert_eq(isfinite(r->p99_ns) != 0, r->batch == 1, "p99 belongs to single tokens");
     cr_assert_gt(r->rows, 0);
     cr_assert_gt(strlen(r->cpus), 0);
@@ -100,8 +101,9 @@ static void check_circumstances(const ffl_record *r, bool two_trees)
 Test(bench, records_hold_times_verdict_routing_and_work)
 {
     run_result result;
-    expect("\"$FFLAB\"" SMALL "--tree 1x3,2x2 --batch 1,7 --cache hot,weights-cold,all-cold --out \"$DIR\"" QUICK, 0,
-           &result);
+    expect("\"$FFLAB\"" SMALL
+           "--tree 1x3,2x2 --batch 1,7 --cache hot,weights-cold,all-cold --out \"$DIR\"" QUICK,
+           0, &result);
     ffl_rows rows = read_rows("journal.jsonl");
     cr_assert_eq(rows.count, 2 * 2 * 3 * 2, "%zu rows", rows.count);
     for (size_t i = 0; i < rows.count; i++) {
@@ -189,7 +191,7 @@ Test(bench, resume_runs_only_what_is_missing)
     cr_assert_eq(file_size("journal.jsonl"), complete, "nothing was left to do");
     cr_assert_not_null(strstr(result.out, "3 groups were in the journal already"));
     /* One row of the middle group is lost: that group runs again, whole. */
-    expect("sed -i '/fff_naive.*batch:2/d' \"$DIR/journal.jsonl\"", 0, &result);
+    expect("sed -i '/fff_naive.*\"batch\":2,/d' \"$DIR/journal.jsonl\"", 0, &result);
     expect(command, 0, &result);
     cr_assert_not_null(strstr(result.out, "2 tokens per call"));
     cr_assert_null(strstr(result.out, "3 tokens per call"));

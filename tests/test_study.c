@@ -180,7 +180,8 @@ Test(study, a_calibration_that_fails_stops_nothing)
 Test(study, bad_input_is_refused_before_anything_runs)
 {
     static const char *const bad[][2] = {
-        {"study fast", "study fast: no such study; there are: paper, trees, depth, threads, encoder, smoke"},
+        {"study fast",
+         "study fast: no such study; there are: paper, trees, depth, peers, threads, encoder, smoke"},
         {"study smoke --shard 3/2", "--shard 3/2"},
         {"study smoke --budget never", "--budget never"},
         {"study smoke -v no_such_variant", "-v no_such_variant"},

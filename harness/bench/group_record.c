@@ -53,13 +53,7 @@ static void fill_variant(const ffl_variant *v, ffl_record *out)
 static void fill_case(const ffl_group *g, const ffl_layer *shape, ffl_record *out)
 {
     const bool tree = shape->operation == FFL_FFF;
-    char name[48];
-    ffl_shape_name(shape, name, sizeof name);
-    if (shape->operation == FFL_FF)
-        snprintf(out->shape, sizeof out->shape, "dense");
-    else
-        snprintf(out->shape, sizeof out->shape, "%s%s%.24s", tree ? "" : peer_word(shape), tree ? "" : " ",
-                 name);
+    ffl_shape_of_record(shape, out->shape, sizeof out->shape);
     out->trees = tree ? (int64_t)shape->trees : 0;
     out->depth = tree ? (int64_t)depth_of(shape) : 0;
     out->neurons = (int64_t)shape->neurons;

@@ -170,11 +170,10 @@ static void describe_variant(const ffl_variant *v, ffl_record *record)
 static void describe_case(const ffl_variant *v, const ffl_check_case *item, ffl_record *record)
 {
     const ffl_layer *s = &item->shape;
-    ffl_shape_name(s, record->shape, sizeof record->shape);
-    if (s->operation == FFL_FF)
-        SET(shape, "dense");
-    record->trees = (int64_t)s->trees;
-    record->depth = (int64_t)(s->operation == FFL_FFF ? s->levels - 1 : s->levels);
+    const bool tree = s->operation == FFL_FFF;
+    ffl_shape_of_record(s, record->shape, sizeof record->shape);
+    record->trees = tree ? (int64_t)s->trees : 0;
+    record->depth = tree ? (int64_t)s->levels - 1 : 0;
     record->neurons = (int64_t)s->neurons;
     record->width_in = (int64_t)s->width_in;
     record->width_out = (int64_t)s->width_out;
