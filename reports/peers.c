@@ -195,3 +195,17 @@ void ffl_peer_line_name(const ffl_peer_line *l, char *out, size_t size)
     snprintf(out, size, "%s %.40s%s%.64s", words[order_of(l->row) / 2], rest ? rest + 1 : shape,
              ffl_peer_is_program(l->row) ? ", " : "", ffl_peer_is_program(l->row) ? r->variant : "");
 }
+
+int64_t ffl_peers_dense(const ffl_rows *rows, const ffl_row *row)
+{
+    const double wanted = (double)row->record.neurons;
+    int64_t nearest = 0;
+    for (size_t i = 0; i < rows->count; i++) {
+        const ffl_row *c = &rows->value[i];
+        const double off = fabs((double)c->record.neurons - wanted);
+        if (ffl_row_is_dense(c) && ffl_row_ran(c) && strcmp(c->record.group, row->record.group) == 0 &&
+            off <= alike * wanted && (!nearest || off < fabs((double)nearest - wanted)))
+            nearest = c->record.neurons;
+    }
+    return nearest;
+}

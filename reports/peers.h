@@ -34,6 +34,10 @@ bool ffl_peers_begin(const ffl_rows *rows, size_t index);
 /* The table that `first` names; owns nothing. */
 void ffl_peers_collect(const ffl_rows *rows, const ffl_row *first, ffl_peer_table *out);
 
+/* About as many neurons as a leaf tree or mixture: of the nearest dense row that was timed in its group; 0:
+ * none. */
+int64_t ffl_peers_dense(const ffl_rows *rows, const ffl_row *row);
+
 bool ffl_peer_is_program(const ffl_row *row);
 
 /* The fastest row of an operation ("ff", …) at a batch, ours or with programs; NULL without any. */

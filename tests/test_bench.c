@@ -98,6 +98,45 @@ static void check_circumstances(const ffl_record *r, bool two_trees)
     cr_assert(r->bytes > tokens * 64 * 4 && r->bytes <= nodes * row_bytes + tokens * 64 * 4);
 }
 
+static const ffl_record *find_shape(const ffl_rows *rows, const char *shape)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (strcmp(rows->value[i].record.shape, shape) == 0)
+            return &rows->value[i].record;
+    cr_assert_fail("no row of %s", shape);
+    return NULL;
+}
+
+Test(bench, leaf_trees_and_mixtures_stand_beside_their_dense_layer)
+{
+    run_result result;
+    expect("\"$FFLAB\" bench -v ff_naive -v fff_leaf_naive -v moe_naive --width 32 --tree 1x3 --neurons 16 "
+           "--leaf "
+           "3x2 --moe 8x2:3,2x8 --batch 7 --out \"$DIR\"" QUICK,
+           0, &result);
+    cr_assert(strstr(result.out, " 8x2:3 ") && strstr(result.out, " 3x2 "), "%s", result.out);
+    ffl_rows rows = read_rows("journal.jsonl");
+    cr_assert_eq(rows.count, 4);
+    const ffl_record *leaf = find_shape(&rows, "leaf 3x2"), *mixture = find_shape(&rows, "moe 8x2:3");
+    for (size_t i = 0; i < rows.count; i++)
+        check_times(&rows.value[i].record);
+    cr_assert_str_eq(leaf->operation, "fff_leaf");
+    cr_assert_float_eq(leaf->flops, 2 * 7 * (2 * 64 + 3 * 32), 1e-6);
+    cr_assert_float_eq(mixture->flops, 2 * 7 * (3 * 2 * 64 + 8 * 32), 1e-6);
+    cr_assert_float_eq(mixture->dense_flops, 2 * 7 * 16 * 64, 1e-6);
+    cr_assert(leaf->leaves_mean > 2 && leaf->leaves_mean <= 8 && isnan(leaf->forced_margin));
+    cr_assert_not_null(strstr(leaf->command, " --leaf 3x2 "));
+    cr_assert_not_null(strstr(mixture->command, " --moe 8x2:3 "));
+    cr_assert_str_eq(find_shape(&rows, "moe 2x8:1")->group, mixture->group);
+    ffl_rows_free(&rows);
+    /* Nobody asked: they are other functions. */
+    expect("\"$FFLAB\" bench -x '*blas*' -x '*avx*' -x '*onednn*' -x '*auto*' --width 32 --tree 1x3 --batch "
+           "7 --out "
+           "\"$DIR/b\"" QUICK,
+           0, &result);
+    cr_assert(!strstr(result.out, "moe_") && !strstr(result.out, "fff_leaf_"), "%s", result.out);
+}
+
 Test(bench, records_hold_times_verdict_routing_and_work)
 {
     run_result result;

@@ -3,6 +3,7 @@
 #include "harness/registry.h"
 #include "kernels/device.h"
 #include "reports/format.h"
+#include "reports/peers.h"
 #include "reports/speedup.h"
 #include <math.h>
 #include <stdio.h>
@@ -44,7 +45,8 @@ static int by_rank(const void *a, const void *b)
 
 static const ffl_row *fastest_dense(const ffl_rows *rows, const ffl_row *row)
 {
-    return ffl_fastest(rows, row, "ff", row->record.neurons);
+    const bool peer = !ffl_row_is_fff(row) && !ffl_row_is_dense(row);
+    return ffl_fastest(rows, row, "ff", peer ? ffl_peers_dense(rows, row) : row->record.neurons);
 }
 
 static void print_heading(const ffl_group *g, const ffl_row *row)
@@ -63,7 +65,7 @@ static void print_heading(const ffl_group *g, const ffl_row *row)
                r->entropy_mean, 100 * r->top1_mean, 1e-6 * r->unique_weight_bytes,
                isfinite(r->forced_margin) ? "imposed" : "as-drawn");
     }
-    printf("  %-32s %6s %-28s %-12s %-14s %s\n", "variant", "N", "time per token", "same level",
+    printf("  %-32s %8s %-28s %-12s %-14s %s\n", "variant", "N", "time per token", "same level",
            "fastest dense", "verdict");
 }
 
@@ -77,7 +79,7 @@ static void print_around(const ffl_record *r)
     const double rest = r->wall_ns - r->median_ns; /* negative by noise alone */
     ffl_format_ns(rest > 0 ? rest : NAN, launch);
     ffl_format_ns(r->enqueue_ns, host);
-    printf("  %-39s per call: %s on the device", "", device);
+    printf("  %-41s per call: %s on the device", "", device);
     if (strcmp(r->form, "graph") == 0)
         printf(" in a graph of %lld (%s without)", (long long)r->burst, plain);
     else
@@ -91,9 +93,19 @@ static void print_exchange(const ffl_record *r)
     char own[FFL_CELL], wall[FFL_CELL];
     ffl_format_ns(r->median_ns, own);
     ffl_format_ns(r->wall_ns, wall);
-    printf("  %-39s per call: %s by the clock of its program (%s%s%s%s); with the way there and back %s\n",
+    printf("  %-41s per call: %s by the clock of its program (%s%s%s%s); with the way there and back %s\n",
            "", own, r->library_version, *r->library_version && *r->kernel_family ? ", " : "",
            r->kernel_family, *r->library_version || *r->kernel_family ? "" : "unnamed", wall);
+}
+
+/* Its neurons; of leaf trees and mixtures, which may have equally many, "9x8", "512x8:1". */
+static void format_size(const ffl_row *row, char out[FFL_CELL])
+{
+    const char *shape = strchr(row->record.shape, ' ');
+    if (ffl_row_is_fff(row) || ffl_row_is_dense(row) || !shape)
+        snprintf(out, FFL_CELL, "%lld", (long long)row->record.neurons);
+    else
+        snprintf(out, FFL_CELL, "%s", shape + 1);
 }
 
 static void print_row(const ffl_rows *rows, const ffl_row *row)
@@ -107,7 +119,7 @@ static void print_row(const ffl_rows *rows, const ffl_row *row)
     ffl_format_flags(row, flags);
     if (isfinite(r->median_ns))
         format_time(row, token);
-    if (ffl_row_is_fff(row) && ffl_row_has_time(row)) {
+    if (!ffl_row_is_dense(row) && ffl_row_has_time(row)) {
         const ffl_speedup level = ffl_speedup_of(row, ffl_same_level(rows, row, r->neurons));
         const ffl_speedup dense = ffl_speedup_of(row, fastest_dense(rows, row));
         if (isfinite(level.ratio))
@@ -117,8 +129,10 @@ static void print_row(const ffl_rows *rows, const ffl_row *row)
     }
     /* UTF-8 "µ" takes two bytes and one column. */
     const int width = strstr(token, "µ") ? 29 : 28;
-    printf("  %-32s %6lld %-*s %-12s %-14s %s%s%s", r->variant, (long long)r->neurons, width, token, same,
-           best, r->verdict, *flags ? " " : "", flags);
+    char size[FFL_CELL];
+    format_size(row, size);
+    printf("  %-32s %8s %-*s %-12s %-14s %s%s%s", r->variant, size, width, token, same, best, r->verdict,
+           *flags ? " " : "", flags);
     if (isfinite(r->roof_share))
         printf("  %.*f %% of %s", r->roof_share < 0.0995 ? 1 : 0, 100 * r->roof_share, r->roof);
     if (*values)
@@ -195,7 +209,7 @@ ffl_status ffl_table_print_json(const ffl_rows *rows)
     for (size_t i = 0; i < rows->count; i++) {
         const ffl_row *row = &rows->value[i];
         json_t *json = ffl_record_to_json(&row->record);
-        if (json && ffl_row_is_fff(row) && ffl_row_has_time(row)) {
+        if (json && !ffl_row_is_dense(row) && ffl_row_has_time(row)) {
             set_speedup(json, "speedup_same_level", "against", row,
                         ffl_same_level(rows, row, row->record.neurons));
             set_speedup(json, "speedup_fastest_dense", "against", row, fastest_dense(rows, row));
