@@ -27,6 +27,8 @@ typedef enum slip {
     NO_GATE_BIAS,
     EQUAL_SHARES,
     LAST_DROPPED,
+    PAST_GATES,
+    WRITES_GATES,
     /* Honest */
     AS_DEFINED,
     EXP2,
@@ -54,6 +56,10 @@ static float gate(const token *t, size_t g)
     float z = t->s->slip == NO_GATE_BIAS ? 0 : l->b_gate[g];
     for (size_t i = 0; i < l->width_in; i++)
         z += t->x[i] * l->w_gate[g * l->width_in + i];
+    if (t->s->slip == PAST_GATES) /* as loads of whole vectors do */
+        z += 0 * ((const volatile float *)l->w_gate)[(g + 1) * l->width_in];
+    if (t->s->slip == WRITES_GATES)
+        ((volatile float *)l->b_gate)[g] = l->b_gate[g];
     return z;
 }
 
@@ -265,7 +271,7 @@ static ffl_status prepare(const ffl_layer *layer, const ffl_machine *machine, ff
 static const slip slips[] = {TIE_RIGHT,    SWAPPED_LEVEL,  ALL_TURNS,   NEXT_LEAF,   BIAS_OF_NEXT,
                              GATES_ADD,    LEVEL_LESS,     FULL_BUCKET, SECOND_BEST, TIE_HIGHER,
                              OF_ALL,       SWAPPED_SHARES, BIAS_WHOLE,  MAGNITUDE,   NO_GATE_BIAS,
-                             EQUAL_SHARES, LAST_DROPPED};
+                             EQUAL_SHARES, LAST_DROPPED,   PAST_GATES,  WRITES_GATES};
 
 /* In the order of `slips`. */
 const ffl_mutant ffl_experts_mutants[] = {
@@ -289,6 +295,8 @@ const ffl_mutant ffl_experts_mutants[] = {
     {MIXTURE("equal_shares", "all shares equal"),
      .expect = {"FAILED *; it is what the right experts give with equal shares"}},
     {MIXTURE("last_dropped", "the last of the chosen experts left out"), .expect = {VALUES}},
+    {MIXTURE("past_gates", "reads past w_gate"), .expect = {"CRASHED * past the end of w_gate*"}},
+    {MIXTURE("writes_gates", "writes b_gate"), .expect = {"CRASHED * of b_gate, which is read-only*"}},
     {.family = NULL},
 };
 
