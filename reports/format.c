@@ -181,6 +181,14 @@ void ffl_print_text(FILE *file, const char *text)
     }
 }
 
+void ffl_print_on(FILE *file, const ffl_rows *rows, const ffl_row *row)
+{
+    if (rows->machine_count > 1) {
+        fputs(", on ", file);
+        ffl_print_text(file, row->machine);
+    }
+}
+
 void ffl_print_setting(FILE *file, const ffl_row *row)
 {
     const ffl_record *r = &row->record;

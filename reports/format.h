@@ -48,6 +48,9 @@ bool ffl_print_machine(const ffl_rows *rows, const ffl_row *row, const ffl_row *
 /* Text from outside inside a table cell: no bars, line ends, HTML or control characters. */
 void ffl_print_text(FILE *file, const char *text);
 
+/* ", on MACHINE" behind a setting, where there are several. */
+void ffl_print_on(FILE *file, const ffl_rows *rows, const ffl_row *row);
+
 /* The setting in words: "batch 128, hot, 1 thread, f32, width 768, gelu". */
 void ffl_print_setting(FILE *file, const ffl_row *row);
 

@@ -78,8 +78,7 @@ static void print_title(const ffl_rows *rows, const ffl_row *race, int title, ff
             "-> %lld, %s%s",
             style == FFL_GRID_MARKDOWN ? "**" : "\n", what, (long long)r->width_in, (long long)r->width_out,
             r->activation[0] ? r->activation : "gelu", strcmp(r->place, "cuda") == 0 ? ", on the GPU" : "");
-    if (rows->machine_count > 1)
-        fprintf(file, ", on %s", race->machine);
+    ffl_print_on(file, rows, race);
     fputs(style == FFL_GRID_MARKDOWN ? "**\n\n" : "\n", file);
 }
 

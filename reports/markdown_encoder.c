@@ -261,8 +261,7 @@ static ffl_status print_group(const ffl_rows *rows, const ffl_row *first, FILE *
         const ffl_pass_row *p = &g.value[0];
         fputs("### ", file);
         print_model(p, file);
-        if (rows->machine_count > 1)
-            fprintf(file, " on %s", p->row->machine);
+        ffl_print_on(file, rows, p->row);
         fprintf(file, ", %lld x %lld tokens, %lld thread%s, against `", (long long)p->batch,
                 (long long)p->sequence, (long long)p->row->record.threads,
                 p->row->record.threads == 1 ? "" : "s");

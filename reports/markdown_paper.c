@@ -118,8 +118,7 @@ static void print_table(const ffl_rows *rows, const ffl_row *race, FILE *file)
     ffl_format_shape(race, shape);
     fprintf(file, "### %s, ", shape);
     ffl_print_setting(file, race);
-    if (rows->machine_count > 1)
-        fprintf(file, ", on %s", race->machine);
+    ffl_print_on(file, rows, race);
     fprintf(file, "\n\n| Level | Provider | FF %lld | ", (long long)race->record.neurons);
     for (size_t s = 0; s < size_count; s++)
         fprintf(file, "FF %lld | ", (long long)sizes[s]);

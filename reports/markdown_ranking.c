@@ -113,8 +113,7 @@ void ffl_markdown_ranking(const ffl_rows *rows, const ffl_row *const *races, siz
             fputs(", routing ", file);
             ffl_print_text(file, races[i]->record.routing);
         }
-        if (rows->machine_count > 1)
-            fprintf(file, ", on %s", races[i]->machine);
+        ffl_print_on(file, rows, races[i]);
         fprintf(
             file,
             "\n\n| # | Variant | Provider | per token | GFLOP/s |%s same level | fastest dense | Remark | "

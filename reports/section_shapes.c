@@ -54,6 +54,33 @@ static size_t collect(const ffl_report *r, size_t first, bool one_tree, member *
     return count;
 }
 
+/* A section: what opens it, which races make a chart, and the chart with its table. */
+typedef struct kind {
+    bool one_tree; /* of one tree and batch; otherwise of all */
+    const char *opening;
+    bool (*worthwhile)(const member *m, size_t count);
+    ffl_status (*draw)(const ffl_report *r, const member *m, size_t count, FILE *file);
+} kind;
+
+static ffl_status write_kind(const ffl_report *r, const kind *k, FILE *file)
+{
+    member *m = calloc(r->race_count + 1, sizeof *m);
+    ffl_status status = m ? FFL_OK : ffl_fail(FFL_NO_MEMORY, "no memory for the report");
+    bool any = false;
+    for (size_t i = 0; m && i < r->race_count && status == FFL_OK; i++) {
+        const bool first = has_ratio(r, i) && (!k->one_tree || r->races[i]->record.trees == 1);
+        const size_t count = first ? collect(r, i, k->one_tree, m) : 0;
+        if (!count || !k->worthwhile(m, count))
+            continue;
+        if (!any)
+            fputs(k->opening, file);
+        any = true;
+        status = k->draw(r, m, count, file);
+    }
+    free(m);
+    return status;
+}
+
 /* ---- Depth ---- */
 
 /* The slope of log y over log x: y grows like x to this power. */
@@ -123,41 +150,41 @@ static ffl_status draw_depth(const ffl_report *r, const member *m, size_t count,
     return status;
 }
 
+static bool is_curve(const member *m, size_t count)
+{
+    (void)m;
+    return count >= LEAST;
+}
+
 ffl_status ffl_section_depth(const ffl_report *r, FILE *file)
 {
-    member *m = calloc(r->race_count + 1, sizeof *m);
-    ffl_status status = m ? FFL_OK : ffl_fail(FFL_NO_MEMORY, "no memory for the report");
-    bool any = false;
-    for (size_t i = 0; m && i < r->race_count && status == FFL_OK; i++) {
-        const size_t count = has_ratio(r, i) && r->races[i]->record.trees == 1 ? collect(r, i, true, m) : 0;
-        if (count < LEAST)
-            continue;
-        if (!any)
-            fputs("## Speed against depth\n\nOne tree, twice as many neurons and one level more at each "
-                  "step. By "
-                  "arithmetic the dense layer takes time in\nproportion to n, the tree in proportion to its "
-                  "levels, log2(n + 1).\n\n",
-                  file);
-        any = true;
-        status = draw_depth(r, m, count, file);
-    }
-    free(m);
-    return status;
+    static const kind depth = {
+        .one_tree = true,
+        .opening =
+            "## Speed against depth\n\nOne tree, twice as many neurons and one level more at each step. By "
+            "arithmetic the dense layer takes time in\nproportion to n, the tree in proportion to its "
+            "levels, log2(n + 1).\n\n",
+        .worthwhile = is_curve,
+        .draw = draw_depth};
+    return write_kind(r, &depth, file);
 }
 
 /* ---- Trees against depth ---- */
 
-static size_t shapes_of(const member *m, size_t count, size_t *forests)
+static bool is_another_shape(const member *m, size_t i)
 {
-    size_t shapes = 0;
-    *forests = 0;
-    for (size_t i = 0; i < count; i++)
-        if (i == 0 || m[i].race->record.trees != m[i - 1].race->record.trees ||
-            m[i].race->record.depth != m[i - 1].race->record.depth) {
-            shapes++;
-            *forests += m[i].race->record.trees > 1;
-        }
-    return shapes;
+    return i == 0 || m[i].race->record.trees != m[i - 1].race->record.trees ||
+           m[i].race->record.depth != m[i - 1].race->record.depth;
+}
+
+static bool is_family(const member *m, size_t count)
+{
+    size_t shapes = 0, forests = 0;
+    for (size_t i = 0; i < count; i++) {
+        shapes += is_another_shape(m, i);
+        forests += is_another_shape(m, i) && m[i].race->record.trees > 1;
+    }
+    return shapes >= LEAST && forests >= 2;
 }
 
 static ffl_status add_ratio(ffl_chart *chart, const member *m, double at)
@@ -189,9 +216,7 @@ static ffl_status draw_trees(const ffl_report *r, const member *m, size_t count,
     double at = -1;
     for (size_t i = 0; i < count && status == FFL_OK; i++) {
         char shape[FFL_CELL];
-        if (i == 0 || m[i].race->record.trees != m[i - 1].race->record.trees ||
-            m[i].race->record.depth != m[i - 1].race->record.depth)
-            at++;
+        at += is_another_shape(m, i);
         ffl_format_shape(m[i].race, shape);
         ffl_chart_tick(&chart, at, shape);
         status = add_ratio(&chart, &m[i], at);
@@ -207,23 +232,12 @@ static ffl_status draw_trees(const ffl_report *r, const member *m, size_t count,
 
 ffl_status ffl_section_trees(const ffl_report *r, FILE *file)
 {
-    member *m = calloc(r->race_count + 1, sizeof *m);
-    ffl_status status = m ? FFL_OK : ffl_fail(FFL_NO_MEMORY, "no memory for the report");
-    bool any = false;
-    for (size_t i = 0; m && i < r->race_count && status == FFL_OK; i++) {
-        size_t forests;
-        const size_t count = has_ratio(r, i) ? collect(r, i, false, m) : 0;
-        if (count < LEAST || shapes_of(m, count, &forests) < LEAST || forests < 2)
-            continue;
-        if (!any)
-            fputs("## Trees against depth\n\nAbout as many neurons in more and shallower trees. T trees of "
-                  "depth D "
-                  "evaluate T·(D + 1) neurons of T·(2^(D+1) - 1): many shallow\ntrees skip less, and pay for "
-                  "choosing.\n\n",
-                  file);
-        any = true;
-        status = draw_trees(r, m, count, file);
-    }
-    free(m);
-    return status;
+    static const kind trees = {
+        .opening =
+            "## Trees against depth\n\nAbout as many neurons in more and shallower trees. T trees of depth D "
+            "evaluate T·(D + 1) neurons of T·(2^(D+1) - 1): many shallow\ntrees skip less, and pay for "
+            "choosing.\n\n",
+        .worthwhile = is_family,
+        .draw = draw_trees};
+    return write_kind(r, &trees, file);
 }

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """A report as a reader gets it, out of journals as they really are: merged, torn, with failed rows, rows of a newer
-version and of a kind that nobody knows. The page must be valid HTML (tidy), and pass browse.py.
+version and of a kind that nobody knows. The page must be valid HTML (html_checks.py, and tidy), and pass browse.py.
 
     page.py FFLAB JOURNALS…
 
-Exit code 77 where neither tidy nor Chromium is installed.
 """
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
+
+import html_checks
 
 TROUBLE = (
     '{"kind":"bench","key":"page 1","variant":"fff_wrong","operation":"fff","verdict":"FAILED","reason":"row 3: <b>4</b>"}\n'
@@ -41,19 +42,16 @@ def main():
         found = [f'missing: {what}' for what in ('3 journal lines could not be used', 'schema 9', 'fff_gone', 'torn off',
                                                  'unknown kind',
                                                  '<td>UltraFastBERT-1x11-long</td><td class="n">83.0</td>') if what not in text]
-        codes = []
+        found += html_checks.selftest() + html_checks.complaints(text)[:20]
         if shutil.which('tidy'):
             found += validate(page)
-            codes.append(0)
         else:
-            print('no tidy: the HTML was not validated')
+            print('no tidy: it validated no HTML')
         charts = CHARTS if shutil.which('gnuplot') else 0
-        codes.append(subprocess.run([sys.executable, here / 'browse.py', page, '--charts', str(charts)], check=False).returncode)
+        code = subprocess.run([sys.executable, here / 'browse.py', page, '--charts', str(charts)], check=False).returncode
     for what in found:
         print(what)
-    if found or not set(codes) <= {0, SKIPPED}:
-        return 1
-    return SKIPPED if codes == [SKIPPED] else 0
+    return 1 if found or code not in {0, SKIPPED} else 0
 
 
 if __name__ == '__main__':
