@@ -139,6 +139,72 @@ Test(choices, equal_gates_open_the_sets_of_either)
     }
 }
 
+/* The sum of the bounds of the gates that decide about token 0: one of a leaf tree, two of a mixture. */
+static void bounds_of_gates(const scene *s, double *statistical, double *worst)
+{
+    static const ffl_contract f32 = FFL_CONTRACT_F32;
+    const ffl_arithmetic a = ffl_arithmetic_new(&s->weights.layer, &f32, FFL_DATA_GENERAL);
+    ffl_experts e;
+    *statistical = *worst = 0;
+    cr_assert_eq(ffl_experts_new(&s->weights.layer, &a, &e), FFL_OK);
+    cr_assert_eq(ffl_experts_row(&e, s->x), FFL_OK);
+    for (size_t g = 0; g < s->weights.layer.gates; g++) {
+        const ffl_node gate = ffl_experts_gate(&e, g);
+        *statistical += gate.statistical;
+        *worst += gate.worst;
+    }
+    ffl_experts_free(&e);
+}
+
+Test(choices, a_choice_open_in_the_worst_case_alone_is_suspect)
+{
+    ffl_layer shapes[2]; /* wide: the two bounds lie apart */
+    cr_assert_eq(ffl_layer_leaf(2000, 9, 1, 3, &shapes[0]), FFL_OK);
+    cr_assert_eq(ffl_layer_moe(2000, 9, 2, 3, 1, &shapes[1]), FFL_OK);
+    for (size_t i = 0; i < 2; i++) {
+        scene s = new_scene(shapes[i], true, 1);
+        const size_t gate = shapes[i].gates - 1;
+        double statistical, worst, away[] = {0, 0, 0};
+        static const ffl_verdict due[] = {FFL_PASSED, FFL_SUSPECT, FFL_FAILED};
+        plant(&s, 0, 0, 0); /* a mixture's other gate is moved beside this one */
+        for (size_t k = 0; k < 3; k++) {
+            plant(&s, gate, 0, away[k]);
+            bounds_of_gates(&s, &statistical, &worst);
+            cr_assert(statistical < 0.5 * worst);
+            away[0] = 0.5 * statistical, away[1] = 0.5 * (statistical + worst), away[2] = 1.5 * worst;
+            plant(&s, gate, 0, away[k]);
+            const ffl_judgement right = judged(&s, RIGHT, FFL_DATA_GENERAL);
+            cr_expect_eq(right.verdict, FFL_PASSED, "%s", right.reason);
+            const ffl_judgement j = judged(&s, i == 0 ? ALL_TURNS : NEIGHBOUR, FFL_DATA_GENERAL);
+            const bool took_other = right.flips == 0; /* else the mistake is the reference's own choice */
+            cr_expect_eq(j.verdict, took_other ? due[k] : FFL_PASSED, "shape %zu, %zu: %s", i, k, j.reason);
+            cr_expect(k == 0 || took_other);
+        }
+        free_scene(&s);
+    }
+}
+
+Test(choices, between_the_bounds_of_a_choice_is_suspect)
+{
+    static const ffl_contract f32 = FFL_CONTRACT_F32;
+    const ffl_layer shapes[] = {leaf_of(3, 200), mixture_of(6, 200, 1), mixture_of(6, 200, 2)};
+    for (size_t i = 0; i < 3; i++) {
+        scene s = new_scene(shapes[i], true, 2);
+        judged(&s, RIGHT, FFL_DATA_GENERAL);
+        const float exact = s.y[12];
+        s.y[12] = exact + 0x1p-12f;
+        ffl_judgement j = judge_scene(&s, &f32, FFL_DATA_GENERAL, NULL);
+        s.y[12] = exact + (float)(0x1p-12 * 0.5 / j.error_worst);
+        j = judge_scene(&s, &f32, FFL_DATA_GENERAL, NULL);
+        cr_expect(j.verdict == FFL_SUSPECT && j.suspect_rows == 1, "shape %zu: %s", i, j.reason);
+        cr_expect(strstr(j.reason, "row 1 element 3"), "%s", j.reason);
+        cr_expect_eq(judge_scene(&s, &f32, FFL_DATA_EQUAL_PRODUCTS, NULL).verdict, FFL_PASSED);
+        s.y[12] = exact + (float)(0x1p-12 * 4 / j.error_worst);
+        cr_expect_eq(judge_scene(&s, &f32, FFL_DATA_EQUAL_PRODUCTS, NULL).verdict, FFL_FAILED);
+        free_scene(&s);
+    }
+}
+
 Test(choices, exact_ties_go_left_and_to_the_lower_index)
 {
     ffl_layer shapes[] = {leaf_of(3, 2), mixture_of(8, 2, 1), mixture_of(8, 2, 2)};
