@@ -38,6 +38,8 @@ def check_without_torch(problem, arguments):
     version = importlib.metadata.version("torch")
     if arguments["compile"] and int(version.split(".")[0]) < 2:
         raise Unsupported("PyTorch %s has no torch.compile" % version)
+    if arguments["form"] == "gather" and arguments["type"] == "bf16" and int(version.split(".")[0]) < 2:
+        raise Unsupported("PyTorch %s sums small batched products of bf16 in bf16, not in float" % version)
     if arguments["device"] == "cuda" and not glob.glob("/dev/nvidia[0-9]*"):
         raise Unsupported("no CUDA device")
     weights = problem["neurons"] * (problem["width_in"] + problem["width_out"])
