@@ -338,6 +338,32 @@ ParameterizedTest(size_t *index, experts, a_bad_row_changes_no_other)
     }
 }
 
+/* ---- One expert ---- */
+
+/* A tree of one wide leaf is the dense layer, and goes through the same tiles. */
+Test(experts, a_single_wide_leaf_has_the_bits_of_the_dense_kernel)
+{
+    enum { TOKENS = 300, IN = 395, OUT = 70, WIDTH = 500 };
+    const ffl_variant *leaf = ffl_registry_find("fff_leaf_grouped_avx512");
+    const ffl_variant *dense = ffl_registry_find("ff_tiled_avx512");
+    const char *why;
+    if (!leaf || !dense || !ffl_variant_available(leaf, &why))
+        cr_skip_test("no AVX-512");
+    ffl_layer shape;
+    ffl_weights w;
+    cr_assert_eq(ffl_layer_leaf(IN, OUT, 0, WIDTH, &shape), FFL_OK);
+    cr_assert_eq(ffl_weights_new(&shape, true, &w), FFL_OK);
+    ffl_weights_randomise(&w, 3);
+    const ffl_layer only = ffl_layer_expert(&w.layer, 0);
+    const size_t floats = TOKENS * (OUT + PAD);
+    float *x = rows_new(TOKENS, IN, 4), *y = ffl_alloc_rows(2 * floats, sizeof *y);
+    run_fresh(leaf, &w.layer, x, IN, TOKENS, 1, y);
+    run_fresh(dense, &only, x, IN, TOKENS, 1, y + floats);
+    cr_assert_arr_eq(y, y + floats, floats * sizeof *y);
+    ffl_free(x), ffl_free(y);
+    ffl_weights_free(&w);
+}
+
 /* ---- The parts they share ---- */
 
 Test(experts, choices_are_those_of_the_reference)
