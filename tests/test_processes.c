@@ -194,7 +194,7 @@ Test(processes, a_program_dies_with_its_worker)
 {
     expect("$FFLAB check " PEERS
            "-v fff_peer_sleep --fixture random --tree 1x2 --width 6 --batch 2 --shrink 0 "
-           "--timeout 2s",
+           "--timeout 6s", /* a busy machine takes seconds to start an interpreter */
            2, "TIMEOUT", "");
     expect("sleep 0.2; for pid in $(cat starts); do kill -0 $pid 2>/dev/null && echo alive $pid; done; wc -l "
            "<starts",
@@ -276,10 +276,11 @@ Test(processes, pytorch_computes_both_layers)
     run_shell("$FFLAB list -v ff_torch_linear | grep 'not here'", &r);
     if (r.exit_code == 0)
         cr_skip_test("no PyTorch here");
-    expect(CHECK "--timeout 120s -v '*torch*' -x '*_compiled*' -x '*_cuda' --tree 3x2 --width-out 4 --batch "
-                 "5 --fixture "
-                 "exact",
-           0, "7 PASSED 1 UNSUPPORTED", "");
+    expect(CHECK
+           "--timeout 120s -v '*torch*' -x '*_compiled*' -x '*_cuda' --tree 3x2 --width-out 4 --batch "
+           "5 --fixture "
+           "exact | grep -E '7 PASSED 1 UNSUPPORTED|6 PASSED 2 UNSUPPORTED'", /* PyTorch 1 sums in bf16 */
+           0, " PASSED", "");
 }
 
 /* ---- The example of the documentation ---- */

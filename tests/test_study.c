@@ -1,5 +1,6 @@
 /* The whole way through the program: the smoke study, its report, resuming it, and what it refuses. */
 #include "harness/commands.h"
+#include "harness/peers/peers.h"
 #include "harness/registry.h"
 #include "harness/study.h"
 #include "run_program.h"
@@ -65,12 +66,13 @@ Test(study, smoke_writes_journal_and_report_and_resuming_adds_nothing)
     run_shell("\"$FFLAB\" study smoke -v '*_naive' --out \"$DIR/s\" --resume", &result);
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
     run_shell("grep -vc '\"kind\":\"run\"' \"$DIR/s/journal.jsonl\"", &result);
-    cr_assert_eq(atoi(result.out), lines);
+    cr_assert_eq(atoi(result.out), lines, "%d lines became %s", lines, result.out);
 }
 
 /* A step that names a variant or an option that is gone would only show when someone runs that study. */
 Test(study, every_step_of_every_study_is_a_valid_command_line)
 {
+    cr_assert_eq(ffl_peers_load_shipped(), FFL_OK, "%s", ffl_error());
     for (const ffl_study *study = ffl_studies; study->name; study++) {
         char *words[] = {(char *)study->name};
         ffl_options options;
