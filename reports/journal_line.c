@@ -45,7 +45,7 @@ static ffl_status tell_run(ffl_told *told, const json_t *line)
     const char *name = text_of(line, "run");
     json_t *run = json_object_get(told->runs, name);
     if (!run) {
-        run = json_pack("{s:{}}", "variants");
+        run = json_pack("{s:{}, s:{}}", "variants", "roofs");
         if (json_object_set_new(told->runs, name, run) != 0)
             return no_memory();
     }
@@ -203,6 +203,17 @@ static ffl_status write_short(json_t *run, json_t *full, FILE *out)
     return written ? FFL_OK : no_memory();
 }
 
+/* The same but for the date of the line; if not, it is told now. */
+static bool was_told(const json_t *run, json_t *full)
+{
+    json_t *roofs = json_object_get(run, "roofs"), *line = json_copy(full);
+    json_object_del(line, "date");
+    const bool same = line && json_equal(json_object_get(roofs, text_of(full, "key")), line);
+    json_object_set(roofs, text_of(full, "key"), line);
+    json_decref(line);
+    return same;
+}
+
 ffl_status ffl_line_write(ffl_told *told, const ffl_record *record, char **text)
 {
     size_t size;
@@ -215,7 +226,7 @@ ffl_status ffl_line_write(ffl_told *told, const ffl_record *record, char **text)
     }
     if (run && record->variant[0] && is_short_kind(record->kind))
         status = write_short(run, full, out);
-    else if (!put_line(out, full))
+    else if (!(run && strcmp(record->kind, "roof") == 0 && was_told(run, full)) && !put_line(out, full))
         status = no_memory();
     if (status == FFL_OK && strcmp(record->kind, "run") == 0)
         status = tell_run(told, full);

@@ -12,8 +12,8 @@
 
 #include "reports/record.h"
 
-/* What the lines above said: {run: {"date": …, "variants": {name: {field: text}}}}. One per file read, and
- * one per run that writes. */
+/* What the lines above said: {run: {"date": …, "variants": {name: {field: text}}, "roofs": {key: line}}}. One
+ * per file read, and one per run that writes. */
 typedef struct ffl_told {
     json_t *runs;
 } ffl_told;
@@ -21,7 +21,8 @@ typedef struct ffl_told {
 ffl_status ffl_told_new(ffl_told *out);
 void ffl_told_free(ffl_told *told);
 
-/* The text of a record: a line or, where its variant is new, two, each with its newline. To be freed. */
+/* The text of a record: a line or, where its variant is new, two, each with its newline; "" for a roof that
+ * is what its run told already, as each step of a study would. To be freed. */
 ffl_status ffl_line_write(ffl_told *told, const ffl_record *record, char **text);
 
 /* Reads a line. FFL_BAD_INPUT says what is wrong with it: no JSON, a field (record.h), or a line above it

@@ -272,6 +272,27 @@ Test(line, other_lines_stay_as_they_are)
                 "\"variant\":\"fff_x\",\"seed\":\"0\"}\n");
 }
 
+/* Each step of a study tells the roofs that it knows. */
+Test(line, a_roof_is_told_once_per_run_and_value)
+{
+    static const char roof[] =
+        "{\"kind\":\"roof\",\"run\":\"%s\",\"key\":\"roof a\",\"date\":\"2026-02-0%dT00:00:00Z\","
+        "\"roof\":\"read_l2\",\"measured\":{\"value\":%d.5}}";
+    static const struct {
+        const char *run;
+        int day, value;
+        bool told;
+    } lines[] = {{"r1", 1, 100, true}, {"r1", 2, 100, false}, {"r1", 2, 101, true}, {"r0", 2, 101, true}};
+    begin();
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        char json[256];
+        snprintf(json, sizeof json, roof, lines[i].run, lines[i].day, lines[i].value);
+        char *text = write_record(json);
+        cr_assert_eq(*text != '\0', lines[i].told, "line %zu: %s", i, text);
+        free(text);
+    }
+}
+
 /* ---- Published journals ---- */
 
 /* Bytes of the journal as it would be written now. */
@@ -289,8 +310,11 @@ static size_t rewrite(const char *path)
         cr_assert_eq(ffl_line_read(&told, lines.text, lines.length, &record), FFL_OK, "%s:%zu: %s", path,
                      lines.number, ffl_error());
         cr_assert_eq(ffl_line_write(&writing, &record, &text), FFL_OK, "%s", ffl_error());
+        const bool before = !*text; /* a roof, by an earlier step */
+        cr_assert(!before || strcmp(record.kind, "roof") == 0);
         ffl_record again = read_lines(text);
-        expect_same(&record, &again, lines.number, text);
+        if (!before)
+            expect_same(&record, &again, lines.number, text);
         bytes += strlen(text);
         free(text);
         ffl_record_free(&record), ffl_record_free(&again);

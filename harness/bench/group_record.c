@@ -1,6 +1,7 @@
 /* What a group and its rows are called, and the part of a record that is known before anything ran. */
 #include "harness/bench/groups.h"
 #include "harness/registry.h"
+#include "harness/variant_record.h"
 #include "harness/workload/shapes.h"
 #include "kernels/device.h"
 #include <stdio.h>
@@ -39,17 +40,6 @@ void ffl_group_row_name(const ffl_group *group, const ffl_group_row *row, char *
     }
 }
 
-static void fill_variant(const ffl_variant *v, ffl_record *out)
-{
-    snprintf(out->variant, sizeof out->variant, "%s", v->name);
-    snprintf(out->operation, sizeof out->operation, "%s", ffl_operation_names[v->operation]);
-    snprintf(out->family, sizeof out->family, "%s", ffl_family_name(v->family));
-    snprintf(out->library, sizeof out->library, "%s", ffl_library_name(v->library));
-    snprintf(out->isa, sizeof out->isa, "%s", ffl_isa_name(v->isa));
-    snprintf(out->clazz, sizeof out->clazz, "%s", ffl_variant_class(v));
-    snprintf(out->place, sizeof out->place, "%s", v->place == FFL_CUDA ? "cuda" : "host");
-}
-
 static void fill_case(const ffl_group *g, const ffl_layer *shape, ffl_record *out)
 {
     const bool tree = shape->operation == FFL_FFF;
@@ -72,8 +62,7 @@ void ffl_group_record(const ffl_group *g, const ffl_group_row *row, ffl_record *
 {
     ffl_record_init(out);
     strcpy(out->kind, "bench");
-    fill_variant(row->variant, out);
-    out->own_clock = row->variant->library == FFL_PROCESS;
+    ffl_variant_record(row->variant, out);
     out->emulated = ffl_group_on_device(g) && ffl_device_emulated();
     fill_case(g, &row->shape, out);
     const ffl_layer *tree = &g->tree;

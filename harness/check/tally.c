@@ -5,6 +5,7 @@
 #include "harness/environment.h"
 #include "harness/registry.h"
 #include "harness/selftest/score.h"
+#include "harness/variant_record.h"
 #include "harness/workload/shapes.h"
 #include "kernels/blas.h"
 #include "kernels/cublas.h"
@@ -144,14 +145,7 @@ static const ffl_blas *blas_of(const ffl_variant *v)
 
 static void describe_variant(const ffl_variant *v, ffl_record *record)
 {
-    SET(variant, "%s", v->name);
-    SET(operation, "%s", ffl_operation_names[v->operation]);
-    SET(family, "%s", ffl_family_name(v->family));
-    SET(library, "%s", ffl_library_name(v->library));
-    SET(isa, "%s", ffl_isa_name(v->isa));
-    SET(clazz, "%s", ffl_variant_class(v));
-    record->own_clock = v->library == FFL_PROCESS;
-    SET(place, "%s", v->place == FFL_CUDA ? "cuda" : "host");
+    ffl_variant_record(v, record);
     const ffl_blas *blas = blas_of(v);
     if (blas) {
         SET(library_version, "%s", blas->version);

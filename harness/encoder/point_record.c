@@ -1,6 +1,7 @@
 #include "harness/encoder/point_record.h"
 #include "harness/registry.h"
 #include "harness/roofs/roofs.h"
+#include "harness/variant_record.h"
 #include "kernels/device.h"
 #include "reports/passes.h"
 #include <math.h>
@@ -56,16 +57,6 @@ void ffl_point_case_of(const ffl_options *options, const json_t *request, const 
 void ffl_point_key(const ffl_point_case *point, const char *variant, char *out, size_t size)
 {
     snprintf(out, size, "%s/%s", variant, point->name);
-}
-
-static void fill_variant(const ffl_variant *v, ffl_record *out)
-{
-    snprintf(out->operation, sizeof out->operation, "%s", v->operation == FFL_FFF ? "fff" : "ff");
-    snprintf(out->family, sizeof out->family, "%s", ffl_family_name(v->family));
-    snprintf(out->library, sizeof out->library, "%s", ffl_library_name(v->library));
-    snprintf(out->isa, sizeof out->isa, "%s", ffl_isa_name(v->isa));
-    snprintf(out->clazz, sizeof out->clazz, "%s", ffl_variant_class(v));
-    snprintf(out->place, sizeof out->place, "%s", v->place == FFL_CUDA ? "cuda" : "host");
 }
 
 static void fill_case(const ffl_point_case *p, bool dense, ffl_record *out)
@@ -142,7 +133,7 @@ ffl_status ffl_point_record(const ffl_point_case *p, const json_t *row, ffl_reco
     strcpy(out->kind, "encoder");
     snprintf(out->variant, sizeof out->variant, "%s", variant);
     if (v)
-        fill_variant(v, out);
+        ffl_variant_record(v, out);
     fill_case(p, v && v->operation == FFL_FF, out);
     snprintf(out->group, sizeof out->group, "%s", p->name);
     ffl_point_key(p, variant, out->key, sizeof out->key);
