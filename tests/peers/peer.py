@@ -11,6 +11,9 @@ ACTIVATIONS = {"gelu": lambda z: z * 0.5 * math.erfc(-z / math.sqrt(2)) if math.
                "relu": lambda z: max(z, 0.0)}
 
 
+SEEN = set()  # folders that a call has come from
+
+
 def read_weights(path):
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
@@ -84,8 +87,9 @@ def run(p, w, mode, request):
         y[0][0] += 1
     if mode == "short":
         y = y[:-1] or [[0.0]] * 7
-    if mode != "silent":
+    if mode != "silent" and not (mode == "stale" and request["input"] in SEEN):
         write_rows(request["output"], y, "<i4" if mode == "integers" else "<f4")
+    SEEN.add(request["input"])
     if mode == "chatty":
         sys.stderr.write("x" * 300000)
         sys.stderr.flush()
@@ -98,7 +102,7 @@ def run(p, w, mode, request):
 def main():
     if "PEER_STARTS" in os.environ:
         with open(os.environ["PEER_STARTS"], "a") as file:
-            print(os.getpid(), file=file)
+            print(os.getpid(), os.getppid(), file=file)
     for line in sys.stdin:
         message = json.loads(line)
         if "prepare" in message:
