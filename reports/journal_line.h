@@ -5,7 +5,7 @@
  * line_rules.h. Other kinds, and all lines of schema 1, say everything themselves.
  *
  * A field is left out only where reading the line gives exactly what was there. Reals are kept to five
- * digits, whole numbers exactly.
+ * digits, whole numbers and medians exactly.
  */
 #ifndef FFL_REPORTS_JOURNAL_LINE_H
 #define FFL_REPORTS_JOURNAL_LINE_H

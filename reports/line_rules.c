@@ -3,7 +3,6 @@
 #include "reports/record.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -141,13 +140,9 @@ static json_t *of_samples(const json_t *facts, const json_t *line, const char *o
 
 static json_t *per_token(const json_t *facts, const json_t *line, const char *of)
 {
-    char digits[32];
     const double ns = json_number_value(json_object_get(line, of)) / (double)whole_of(line, "tokens");
     (void)facts;
-    if (!(ns > 0 && ns < 1e15))
-        return NULL;
-    snprintf(digits, sizeof digits, "%.4g", ns);
-    return time_of(atof(digits));
+    return ns > 0 && ns < 1e15 ? time_of(ns) : NULL;
 }
 
 /* ---- Names ---- */
