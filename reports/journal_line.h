@@ -4,7 +4,7 @@
  * a variant is stands once per run, in a line of kind "variant" above its rows; what follows from what, in
  * line_rules.h. Other kinds, and all lines of schema 1, say everything themselves.
  *
- * A field is left out only where reading the line gives exactly what was there. Reals are kept to five
+ * A field is left out only where reading the line gives exactly what was there. Reals are kept to four
  * digits, whole numbers and medians exactly.
  */
 #ifndef FFL_REPORTS_JOURNAL_LINE_H
