@@ -53,8 +53,13 @@ static const ffl_study_step peers[] = {
     {"check", "-v *torch* -x *_compiled* --tree 1x11,8x2 --batch 1,17", 1},
     {"bench",
      "--tree 1x11 --neurons 4095 --leaf 9x8,5x128 --moe 512x8:1,64x64:1,16x256:2 --batch "
-     "1,16,128,1024,16384 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch*",
+     "1,16,128,1024 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch*",
      6},
+    {"bench",
+     "--tree 1x11 --neurons 4095 --leaf 9x8 --moe 512x8:1 --batch 16384 --class f32 -v ff_tiled_avx512 -v "
+     "ff_onednn "
+     "-v fff_buckets_avx512 -v *grouped* -v *torch_linear* -v *torch_gather*",
+     3},
     {"bench", "--tree 2x10,8x8,64x5 --batch 1,16,128,1024 " CONTENDERS "-x ff_onednn -x ff_blas3_*", 1},
     {"bench", "--tree 1x11 --neurons 4095 --class bf16 --batch 1,16,128,1024 -v *bf16* -v *torch*", 1},
     {0},

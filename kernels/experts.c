@@ -65,24 +65,3 @@ bool ffl_experts_supports(const ffl_layer *shape, size_t tokens, const char **wh
     (void)shape; /* pairs are taken in blocks of tokens */
     return tokens <= UINT32_MAX;
 }
-
-void ffl_experts_cost(const ffl_plan *plan, size_t tokens, double *flops, double *bytes)
-{
-    const ffl_layer *l = plan->layer;
-    const double in = (double)l->width_in, out = (double)l->width_out, t = (double)tokens;
-    const double experts = (double)l->experts, chosen = (double)l->chosen, width = (double)l->expert_width;
-    const double gates = (double)(l->operation == FFL_FFF_LEAF ? l->levels : l->gates);
-    *flops = 2 * t * (gates * in + chosen * width * (in + out));
-    /* Of n evenly likely ones, t tokens with s draws each touch n·(1 - (1 - s/n)^t). */
-    double read = 0;
-    if (l->operation == FFL_MOE)
-        read = gates;
-    else
-        for (size_t level = 0; level < l->levels; level++) {
-            const double nodes = (double)((size_t)1 << level);
-            read += nodes * -expm1(t * log1p(-1 / nodes));
-        }
-    const double touched = experts * -expm1(t * log1p(-chosen / experts));
-    const double bias = l->b_out ? out : 0;
-    *bytes = sizeof(float) * (read * (in + 1) + touched * (width * (in + out + 1) + bias) + t * (in + out));
-}

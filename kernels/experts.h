@@ -34,12 +34,6 @@ size_t ffl_experts_block(const ffl_layer *layer, size_t tokens);
 /* supports of kernels that number pairs by 32 bits. */
 bool ffl_experts_supports(const ffl_layer *shape, size_t tokens, const char **why);
 
-/*
- * A variant's cost: the gates on a path, or all of a mixture, and the chosen experts. Which experts tokens
- * share is not known here: bytes are those of evenly likely experts.
- */
-void ffl_experts_cost(const ffl_plan *plan, size_t tokens, double *flops, double *bytes);
-
 #ifdef __cplusplus
 }
 #endif

@@ -217,7 +217,7 @@ static bool supports(const ffl_layer *shape, size_t tokens, const char **why)
         .summary = "tokens grouped by subtree, products of its gates; two products per leaf",                \
         .operation = FFL_FFF_LEAF, .place = FFL_HOST, .family = FFL_BLAS3, .isa = FFL_ISA_BASE,              \
         .library = provider, .contract = FFL_CONTRACT_F32, .supports = supports, .prepare = prepare,         \
-        .run = run, .release = release, .cost = ffl_experts_cost                                             \
+        .run = run, .release = release                                                                       \
     }
 
 FFL_VARIANTS(fff_leaf_blas3) = {

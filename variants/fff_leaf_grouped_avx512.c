@@ -160,7 +160,6 @@ FFL_VARIANTS(fff_leaf_grouped_avx512) = {
      .supports = ffl_experts_supports,
      .prepare = prepare,
      .run = run,
-     .release = release,
-     .cost = ffl_experts_cost},
+     .release = release},
     {0},
 };

@@ -52,7 +52,6 @@ FFL_VARIANTS(fff_leaf_naive) = {
      .isa = FFL_ISA_BASE,
      .contract = FFL_CONTRACT_F32_ROWS,
      .prepare = ffl_prepare_nothing,
-     .run = run,
-     .cost = ffl_experts_cost},
+     .run = run},
     {0},
 };

@@ -106,7 +106,7 @@ enum { BLIS_OVER_READ = FFL_OVER_READ_MAX };
         .summary = "gates in one product, then two products per expert over its gathered tokens",            \
         .operation = FFL_MOE, .place = FFL_HOST, .family = FFL_BLAS3, .isa = FFL_ISA_BASE,                   \
         .library = provider, .contract = FFL_CONTRACT_F32_READS(over_read), .supports = supports,            \
-        .prepare = prepare, .run = run, .cost = ffl_experts_cost                                             \
+        .prepare = prepare, .run = run                                                                       \
     }
 
 FFL_VARIANTS(moe_blas3) = {

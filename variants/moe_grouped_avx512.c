@@ -139,7 +139,6 @@ FFL_VARIANTS(moe_grouped_avx512) = {
      .supports = ffl_experts_supports,
      .prepare = prepare,
      .run = run,
-     .release = release,
-     .cost = ffl_experts_cost},
+     .release = release},
     {0},
 };

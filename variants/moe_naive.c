@@ -93,7 +93,6 @@ FFL_VARIANTS(moe_naive) = {
      .isa = FFL_ISA_BASE,
      .contract = FFL_CONTRACT_F32_ROWS,
      .prepare = prepare,
-     .run = run,
-     .cost = ffl_experts_cost},
+     .run = run},
     {0},
 };
