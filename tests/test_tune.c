@@ -60,7 +60,7 @@ Test(tune, writes_a_table_reports_regret_and_resuming_adds_nothing)
     expect_text(result.out, "over 6 cells");
     expect_text(result.out, "1x3");
     expect_text(result.out, "dense 15");
-    expect("grep -c '\"variant\":\"fff_auto\"' \"$DIR/g/journal.jsonl\"", 0);
+    expect("grep -c '\"kind\":\"bench\".*\"variant\":\"fff_auto\"' \"$DIR/g/journal.jsonl\"", 0);
     cr_assert_eq(atoi(result.out), 4);
     expect(TINY "--out \"$DIR/g\" --report --resume --json | grep -c '\"regret\"'", 0);
     cr_assert_eq(atoi(result.out), 6);

@@ -191,7 +191,7 @@ Test(ways, lines_tables_and_journal_say_what_was_found, .timeout = 60)
     cr_expect(strstr(r.out, "; other bits: batch"), "%s", r.out);
     cr_expect(strstr(r.out, "\nInvariances: ") && strstr(r.out, "\nProperties: "), "%s", r.out);
     cr_expect(strstr(r.out, "\nthreads      ="), "three variants make columns: %s", r.out);
-    cr_expect(strstr(r.out, "repeat: ./fflab check --plugin "), "%s", r.out);
+    cr_expect(strstr(r.out, " --threads 2 --seed 5 --plugin "), "the line repeats itself: %s", r.out);
     cr_expect(strstr(r.out, " -v fff_unsteady_threads --invariance --tree 3x4 --width 37 "), "%s", r.out);
     run_shell("$FFLAB report $DIR >/dev/null && cat $DIR/report.md", &r);
     cr_expect(strstr(r.out, "## Invariances"), "%s", r.out);
