@@ -91,8 +91,8 @@ Test(processes, its_own_clock_is_what_bench_records)
         "assert own[\"burst\"] > 1 and own[\"wall_ns\"] > own[\"median_ns\"] > 0, own\n"
         "assert own[\"library_version\"] == \"peer 1\" and own[\"kernel_family\"] == \"1 threads\", own\n"
         "assert device[\"place\"] == \"cuda\" and device[\"verdict\"] == \"PASSED\", device\n"
-        /* The device's time is half of what passed, and the same work. */
-        "assert device[\"median_ns\"] < 0.8 * own[\"median_ns\"], rows\n"
+        /* The device's time is said to be a hundredth of what passed, for the same work. */
+        "assert device[\"median_ns\"] < 0.5 * own[\"median_ns\"], rows\n"
         "print(own[\"verdict\"], own[\"command\"])'",
         0, "PASSED ./fflab bench -v fff_peer_right --tree 1x2", "");
     expect("$FFLAB bench " PEERS "-v fff_peer_right --tree 1x2 --width 6 --batch 2 --budget 1s", 0,

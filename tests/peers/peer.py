@@ -95,7 +95,7 @@ def run(p, w, mode, request):
         sys.stderr.flush()
     return {"lying": {"ns": [n + 10**12 for n in ns]}, "negative": {"ns": [-n for n in ns]}, "zero": {"ns": [0 for n in ns]},
             "words": {"ns": ["fast" for n in ns]}, "few": {"ns": ns + [1]}, "more": {"ns": ns, "tokens": tokens},
-            "error": {"error": "no more paper"}, "device": {"ns": ns, "device_ns": [n / 2 for n in ns]},
+            "error": {"error": "no more paper"}, "device": {"ns": ns, "device_ns": [n / 100 for n in ns]},
             "lying_device": {"ns": ns, "device_ns": [n + 10**12 for n in ns]}}.get(mode, {"ns": ns})
 
 
