@@ -115,16 +115,17 @@ void ffl_process_end(ffl_process *process, char *message, size_t size)
     process->pid = 0;
 }
 
-ffl_status ffl_process_send(ffl_process *process, const json_t *request, bool *sent)
+ffl_status ffl_line_send(int to, const json_t *message, bool *sent)
 {
-    char *text = json_dumps(request, JSON_COMPACT);
+    char *text = json_dumps(message, JSON_COMPACT);
+    *sent = false;
     if (!text)
-        return ffl_fail(FFL_INTERNAL, "a job could not be encoded");
+        return ffl_fail(FFL_INTERNAL, "a message could not be encoded");
     const size_t length = strlen(text) + 1;
     text[length - 1] = '\n'; /* replaces the terminator: write needs none */
     size_t done = 0;
     while (done < length) {
-        const ssize_t n = write(process->to, text + done, length - done);
+        const ssize_t n = write(to, text + done, length - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -134,6 +135,11 @@ ffl_status ffl_process_send(ffl_process *process, const json_t *request, bool *s
     free(text);
     *sent = done == length;
     return FFL_OK;
+}
+
+ffl_status ffl_process_send(ffl_process *process, const json_t *request, bool *sent)
+{
+    return ffl_line_send(process->to, request, sent);
 }
 
 /* One more line, without its newline; it is gone with the next call. NULL: the worker is gone, or late. */

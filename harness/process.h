@@ -25,6 +25,10 @@ typedef struct ffl_process {
 ffl_status ffl_process_start(const char *program, const char *kind, const ffl_options *shared,
                              ffl_process *process);
 
+/* Writes one JSON object as a line. *sent: the reader took all of it. FFL_INTERNAL when it cannot be encoded.
+ */
+ffl_status ffl_line_send(int to, const json_t *message, bool *sent);
+
 /* One job; *sent stays false when the worker is gone already. */
 ffl_status ffl_process_send(ffl_process *process, const json_t *request, bool *sent);
 

@@ -135,7 +135,9 @@ Test(study, shards_merge_to_the_whole)
 /* What a study says until its second step begins. */
 static void expect_first_step(const char *snippet)
 {
-    run_shell("\"$FFLAB\" study depth -v fff_naive --budget 30s --out \"$DIR/t\" > \"$DIR/out\" 2>&1 & "
+    /* The words of an earlier study would end the wait for this one's before it has begun. */
+    run_shell("rm -f \"$DIR/out\"; "
+              "\"$FFLAB\" study depth -v fff_naive --budget 30s --out \"$DIR/t\" > \"$DIR/out\" 2>&1 & "
               "pid=$!; n=0\n"
               "until grep -q 'step 2 of 2' \"$DIR/out\" 2>/dev/null; do\n"
               "  n=$((n + 1)); [ $n -gt 1200 ] && break; kill -0 $pid || break; sleep 0.1; done\n"

@@ -99,4 +99,10 @@ void ffl_sums_finish(const ffl_arithmetic *arithmetic, const ffl_sums *sums, con
 /* May the sum of some output overflow? */
 bool ffl_sums_overflow(const ffl_arithmetic *arithmetic, const ffl_sums *sums);
 
+/* A bound as a float: rounded up by two units, and by one denormal where there is no such unit. */
+static inline float ffl_bound_rounded_up(double bound)
+{
+    return (float)(bound * (1 + 0x1p-22) + 0x1p-149);
+}
+
 #endif

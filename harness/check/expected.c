@@ -24,9 +24,8 @@ static void store_bounds(const ffl_arithmetic *a, const ffl_sums *sums, size_t i
         const float *bias = a->layer->b_out ? a->layer->b_out + j : NULL;
         ffl_sums_finish(a, &part, out->y + first + j, bias, count, statistical, worst);
         for (size_t i = 0; i < count; i++) {
-            /* Rounded up: by two units, and one denormal for those that have no such unit. */
-            out->statistical[first + j + i] = (float)(statistical[i] * (1 + 0x1p-22) + 0x1p-149);
-            out->worst[first + j + i] = (float)(worst[i] * (1 + 0x1p-22) + 0x1p-149);
+            out->statistical[first + j + i] = ffl_bound_rounded_up(statistical[i]);
+            out->worst[first + j + i] = ffl_bound_rounded_up(worst[i]);
         }
     }
 }

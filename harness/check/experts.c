@@ -223,19 +223,14 @@ static double share_error(const ffl_experts *e, const int32_t *set, const shares
     return fmin(1, fmin(own, others)) + ((double)count + 3) * e->arithmetic->roundoff * p + SHARE_TINY;
 }
 
-static float rounded_up(double bound)
-{
-    return (float)(bound * (1 + 0x1p-22) + 0x1p-149);
-}
-
 static ffl_status single(ffl_experts *e, size_t expert, ffl_outcome *out)
 {
     const ffl_expert_output *only;
     FFL_TRY(ffl_experts_alone(e, expert, &only));
     memcpy(out->y, only->y, e->layer->width_out * sizeof *out->y);
     for (size_t j = 0; j < e->layer->width_out; j++) {
-        out->statistical[j] = rounded_up(only->statistical[j]);
-        out->worst[j] = rounded_up(only->worst[j]);
+        out->statistical[j] = ffl_bound_rounded_up(only->statistical[j]);
+        out->worst[j] = ffl_bound_rounded_up(only->worst[j]);
     }
     out->overflows = only->overflows;
     return FFL_OK;
@@ -271,8 +266,8 @@ static ffl_status mix(ffl_experts *e, const int32_t *set, double *statistical, d
         }
     }
     for (size_t j = 0; j < width; j++) {
-        out->statistical[j] = rounded_up(statistical[j] + flat);
-        out->worst[j] = rounded_up(worst[j] + flat);
+        out->statistical[j] = ffl_bound_rounded_up(statistical[j] + flat);
+        out->worst[j] = ffl_bound_rounded_up(worst[j] + flat);
     }
     return FFL_OK;
 }

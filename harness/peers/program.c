@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "harness/peers/program.h"
+#include "harness/process.h"
 #include "harness/worker.h"
 #include <dirent.h>
 #include <errno.h>
@@ -218,25 +219,6 @@ static ffl_status gone(ffl_program *program, const char *doing)
     return fail_with(program, text);
 }
 
-static bool send_line(const ffl_program *program, const json_t *message)
-{
-    char *text = json_dumps(message, JSON_COMPACT);
-    const size_t length = text ? strlen(text) + 1 : 0;
-    size_t done = 0;
-    if (text)
-        text[length - 1] = '\n';
-    while (done < length) {
-        const ssize_t n = write(program->to, text + done, length - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        done += (size_t)n;
-    }
-    free(text);
-    return length && done == length;
-}
-
 /* Reads up to a newline. *late: nothing for so long; *closed: no more will come. */
 static char *read_line(ffl_program *program, double timeout_s, bool *late, bool *closed)
 {
@@ -277,13 +259,14 @@ static void quote(const ffl_program *program, size_t length, char out[64])
 ffl_status ffl_program_ask(ffl_program *program, const json_t *message, const char *doing, double timeout_s,
                            json_t **reply)
 {
-    bool late, closed;
+    bool sent, late, closed;
     char text[64];
     *reply = NULL;
     /* What it said of earlier calls is of no use any more, and may have been a lot. */
     if (lseek(program->errors, 0, SEEK_END) > ERRORS_MAX && ftruncate(program->errors, 0) != 0)
         return ffl_program_fail(program, "its standard error cannot be kept");
-    if (!send_line(program, message))
+    FFL_TRY(ffl_line_send(program->to, message, &sent));
+    if (!sent)
         return gone(program, doing);
     const char *line = read_line(program, timeout_s, &late, &closed);
     if (late && ffl_interrupted()) {
