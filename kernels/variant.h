@@ -91,7 +91,7 @@ typedef struct ffl_contract {
     ffl_type logit;          /* z, or z without its bias, where it is stored before the activation */
     ffl_type hidden;         /* activation as fed to the second product */
     ffl_type accumulator;    /* sums of both products */
-    ffl_type output;         /* y before it is widened to float */
+    ffl_type output;         /* y, or y without its bias, before it is widened to float */
     ffl_type storage;        /* of x and y in memory: FFL_F32; GPU variants may say FFL_BF16 or FFL_F16 */
     ffl_scale weight_scale;  /* int8 weights: granularity of the scale */
     bool reassociates;       /* sums in another order than by index (vectors, blocks, BLAS) */

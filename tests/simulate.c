@@ -138,7 +138,7 @@ void simulate(const simulation *how, const ffl_layer *l, const float *x, float *
             for (size_t neuron = 0; neuron < l->neurons; neuron++)
                 evaluate(how, l, x, neuron, &v);
         for (size_t j = 0; j < l->width_out; j++)
-            y[j] = l->b_out ? l->b_out[j] : 0.0f;
+            y[j] = l->b_out && !how->bias_last ? l->b_out[j] : 0.0f;
         /* The scale of a row of w_out is inside the sum: it is quantised with the hidden value. */
         const bool absorbs = how->contract.weights == FFL_INT8 &&
                              (how->contract.hidden == FFL_INT8 || how->contract.hidden == FFL_INT16) &&
@@ -152,7 +152,7 @@ void simulate(const simulation *how, const ffl_layer *l, const float *x, float *
             add_neuron(how, l, unit > 0 ? g / unit : 0, v.neuron[k], y);
         }
         for (size_t j = 0; j < l->width_out; j++)
-            y[j] = round_to(how->contract.output, y[j], 0);
+            y[j] = round_to(how->contract.output, y[j], 0) + (how->bias_last ? l->b_out[j] : 0.0f);
         if (t == 1 && how->flaw == NAN_ELEMENT)
             y[l->width_out - 1] = NAN;
         if (t == 1 && how->flaw == SLIGHTLY_OFF)

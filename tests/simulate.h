@@ -25,6 +25,7 @@ typedef struct simulation {
     size_t lanes;    /* partial sums of each dot product; 1 = by index */
     bool fused;      /* multiply-add with one rounding */
     bool bias_first; /* the sum starts from the bias */
+    bool bias_last;  /* the output bias is added to what was rounded to the output's type */
     flaw flaw;
     const bool *flip;        /* [trees] */
     float step_in, step_out; /* int8 weights with one scale per tensor; see simulate_tensor_scale */

@@ -4,6 +4,7 @@
 #include "tests/scene.h"
 #include <criterion/criterion.h>
 #include <math.h>
+#include <string.h>
 
 #define CONTRACT(in, wt, hid, out, scale)                                                                    \
     {                                                                                                        \
@@ -117,4 +118,24 @@ Test(bounds, no_honest_output_exceeds_them)
             }
             free_scene(&s);
         }
+}
+
+/* The bias takes back nearly all of what was rounded. */
+Test(bounds, an_output_may_be_rounded_before_its_bias)
+{
+    const simulation how = {.contract = CONTRACT(FFL_F32, FFL_F32, FFL_F32, FFL_BF16, FFL_SCALE_NONE),
+                            .lanes = 1,
+                            .bias_last = true};
+    ffl_layer shape;
+    double y[33];
+    cr_assert_eq(ffl_layer_ff(16, 33, 20, &shape), FFL_OK);
+    scene s = new_scene(shape, true, 1);
+    memset(s.weights.b_out, 0, sizeof y / sizeof *y * sizeof(float));
+    cr_assert_eq(ffl_reference(&s.weights.layer, s.x, 16, 1, y, NULL, NULL), FFL_OK);
+    for (size_t j = 0; j < 33; j++)
+        s.weights.b_out[j] = (float)(-0.99 * y[j]);
+    const ffl_judgement j = run_scene(&s, &how, FFL_DATA_GENERAL);
+    cr_assert_eq(j.verdict, FFL_PASSED, "%s", j.reason);
+    cr_assert(j.error_worst > 0.1, "%g", j.error_worst); /* the rounding is what it is about */
+    free_scene(&s);
 }

@@ -68,6 +68,23 @@ Test(processes, a_program_joins_like_any_variant)
            "does not have the activation gelu_tanh", "");
 }
 
+#define EXPERTS "--leaf 3x2,0x3 --moe 6x2:2,5x1:1,3x2:3 --width 6 "
+#define CHECK_EXPERTS "$FFLAB check " PEERS EXPERTS "--shrink 0 --in-process "
+
+/* Gates travel, output biases of each expert do, and a file without gates is one leaf. */
+Test(processes, leaf_trees_and_mixtures_join_like_any_variant)
+{
+    expect("$FFLAB list " PEERS "-v moe_peer_right -v fff_leaf_peer_right --json", 0,
+           "\"operation\": \"fff_leaf\"", "");
+    expect(CHECK_EXPERTS
+           "-v moe_peer_right -v fff_leaf_peer_right --fixture random,ties,exact,margin,thrash --width-out 4 "
+           "--batch 1,9 --strict",
+           0, "50 PASSED; ", "");
+    expect("$FFLAB bench " PEERS EXPERTS "-v fff_leaf_peer_right -v moe_peer_right -v moe_naive --tree 1x3 "
+           "--batch 4 --budget 2s --json | grep -c '\"verdict\": \"PASSED\"'",
+           0, "8\n", "");
+}
+
 Test(processes, one_program_serves_all_instances_and_leaves_with_the_lab)
 {
     expect(CHECK "-v fff_peer_right -v ff_peer_right -v fff_peer_device --batch 1,2,3 >&2; wc -l < starts", 0,
@@ -106,11 +123,11 @@ typedef struct failure {
 } failure;
 
 /* All in one run: each must fail, and say so in its own line. */
-static void expect_failures(const failure *list, size_t count)
+static void expect_failures(const char *check, const failure *list, size_t count)
 {
     static run_result r;
     static char line[4000];
-    int used = snprintf(line, sizeof line, CHECK "--batch 3");
+    int used = snprintf(line, sizeof line, "%s--batch 3", check);
     for (size_t i = 0; i < count; i++)
         used += snprintf(line + used, sizeof line - (size_t)used, " -v %s", list[i].variant);
     run_shell(line, &r);
@@ -145,7 +162,15 @@ Test(processes, what_a_program_does_wrong_is_said_and_costs_its_case)
         {"fff_peer_integers", "expected float32"},
         {"ff_peer_nothing", "standard error: \"./no_such_program: No such file"},
     };
-    expect_failures(list, sizeof list / sizeof *list);
+    expect_failures(CHECK, list, sizeof list / sizeof *list);
+}
+
+Test(processes, a_wrong_choice_of_experts_is_named)
+{
+    static const failure list[] = {{"fff_leaf_peer_wrong_child", "it is what leaf "},
+                                   {"moe_peer_wrong_expert", "it is what expert"},
+                                   {"moe_peer_unweighted", "each with a share of 1"}};
+    expect_failures(CHECK_EXPERTS "--fixture random ", list, sizeof list / sizeof *list);
 }
 
 Test(processes, times_that_cannot_be_are_refused)
@@ -159,7 +184,7 @@ Test(processes, times_that_cannot_be_are_refused)
         {"fff_peer_few", "\"ns\" are not 1 numbers"},
         {"fff_peer_more", "more than \"ns\" and \"device_ns\""},
     };
-    expect_failures(list, sizeof list / sizeof *list);
+    expect_failures(CHECK, list, sizeof list / sizeof *list);
 }
 
 Test(processes, what_it_does_not_take_is_unsupported)
@@ -229,10 +254,13 @@ Test(processes, manifests_are_validated)
     expect_refusal("s/fff_one/fff one/", "the name must be");
     expect_refusal("s/fff_one/ff_one/", "the name must be");
     expect_refusal("s/fff_one/fff_naive/", "a variant named");
+    expect_refusal("s/fff_one/fff_leaf_one/", "'fff_leaf_one': the name must be");
+    expect_refusal("s/fff_one/fff_one_moe/;s/\"fff\"/\"moe\"/", "'fff_one_moe': the name must be");
+    expect_refusal("s/\"fff\"/\"fff_leaf\"/", "'fff_one': the name must be");
     expect_refusal("s/\"s\"/\"a\\\\nb\"/", "m.json: fff_one: summary: expected a text");
     expect_refusal("s/\"summary\"/\"sumary\"/", "m.json: fff_one: sumary: no such key");
     expect_refusal("s/\"naive\"/\"auto\"/", "family: expected one of naive, blas1");
-    expect_refusal("s/\"fff\"/\"mlp\"/", "operation: expected one of ff, fff");
+    expect_refusal("s/\"fff\"/\"mlp\"/", "operation: expected one of ff, fff, fff_leaf, moe");
     expect_refusal("s/4}/-4}/", "activation_error: expected a number from 0");
     expect_refusal("s/4}/4, \"hidden\": \"f8\"}/", "hidden: expected one of f32, tf32");
     expect_refusal("s/4}/4, \"weights\": \"int8\"}/", "weight_scale: int8 weights");
@@ -260,7 +288,7 @@ Test(processes, manifests_are_validated)
 
 Test(processes, rows_of_the_lab_join_where_they_are_named)
 {
-    expect("$FFLAB list -v '*torch*' --json | grep -c '\"name\"'", 0, "32\n", "");
+    expect("$FFLAB list -v '*torch*' --json | grep -c '\"name\"'", 0, "64\n", "");
     expect("$FFLAB check -v 'ff*' --tree 1x2 --width 6 --batch 2 --fixture random --shrink 0 --json "
            ">all.json && ! grep torch all.json",
            0, "", "");
@@ -270,18 +298,17 @@ Test(processes, rows_of_the_lab_join_where_they_are_named)
            "has no torch numpy", "");
 }
 
-/* Loading it takes seconds: one run for everything. */
-Test(processes, pytorch_computes_both_layers)
+/* Loading it takes seconds: one run for everything. PyTorch 1 sums small batched products of bf16 in bf16. */
+Test(processes, pytorch_computes_all_layers)
 {
     static run_result r;
     run_shell("$FFLAB list -v ff_torch_linear | grep 'not here'", &r);
     if (r.exit_code == 0)
         cr_skip_test("no PyTorch here");
-    expect(CHECK
-           "--timeout 120s -v '*torch*' -x '*_compiled*' -x '*_cuda' --tree 3x2 --width-out 4 --batch "
-           "5 --fixture "
-           "exact | grep -E '7 PASSED 1 UNSUPPORTED|6 PASSED 2 UNSUPPORTED'", /* PyTorch 1 sums in bf16 */
-           0, " PASSED", "");
+    expect("$FFLAB check --timeout 120s --shrink 0 --in-process -v '*torch*' -x '*_compiled*' -x '*_cuda' "
+           "--tree 3x2 --leaf 3x2 --moe 6x2:2 --width 6 --width-out 4 --batch 5 --fixture exact "
+           "| grep -E '18 PASSED;|14 PASSED 4 UNSUPPORTED;'",
+           0, "18 variants, 18 cases", "");
 }
 
 /* ---- The example of the documentation ---- */

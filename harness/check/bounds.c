@@ -297,7 +297,9 @@ void ffl_sums_finish(const ffl_arithmetic *a, const ffl_sums *sums, const double
     const double underflow = (2 * k + 2) * a->sum_tiny + a->output_tiny;
     const bool equal_products = a->data == FFL_DATA_EQUAL_PRODUCTS;
     for (size_t j = 0; j < count; j++) {
-        const double b = bias ? (double)bias[j] : 0, rounded = a->output * fabs(y[j]) + underflow;
+        const double b = bias ? (double)bias[j] : 0;
+        /* As of a logit: stored with its bias or before it. */
+        const double rounded = a->output * (fabs(y[j]) + fabs(b)) + underflow;
         /* Differences of sums may fall a rounding below zero. */
         const double squares = above_zero(sums->squares[j]);
         const double deviations = above_zero(sums->deviations[j] + sums->flat_deviations);

@@ -126,13 +126,14 @@ static ffl_status take_done(peer *p, const json_t *reply, const ffl_plan *plan, 
 static json_t *make_problem(const ffl_plan *plan)
 {
     const ffl_layer *l = plan->layer;
-    const bool tree = l->operation == FFL_FFF;
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:i, s:I}", "operation",
-                     ffl_operation_names[l->operation], "trees", (json_int_t)(tree ? l->trees : 0), "depth",
-                     (json_int_t)(tree ? l->levels - 1 : 0), "neurons", (json_int_t)l->neurons, "width_in",
-                     (json_int_t)l->width_in, "width_out", (json_int_t)l->width_out, "activation",
-                     ffl_activation_names[l->activation], "threads", plan->threads, "max_tokens",
-                     (json_int_t)plan->max_tokens);
+    const size_t depth = l->operation == FFL_FFF ? l->levels - 1 : l->levels;
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:i, s:I}", "operation",
+                     ffl_operation_names[l->operation], "trees", (json_int_t)l->trees, "depth",
+                     (json_int_t)depth, "experts", (json_int_t)l->experts, "expert_width",
+                     (json_int_t)l->expert_width, "chosen", (json_int_t)l->chosen, "neurons",
+                     (json_int_t)l->neurons, "width_in", (json_int_t)l->width_in, "width_out",
+                     (json_int_t)l->width_out, "activation", ffl_activation_names[l->activation], "threads",
+                     plan->threads, "max_tokens", (json_int_t)plan->max_tokens);
 }
 
 static ffl_status ask_to_prepare(peer *p, const ffl_plan *plan, const char *weights)
@@ -151,21 +152,12 @@ static ffl_status ask_to_prepare(peer *p, const ffl_plan *plan, const char *weig
     return status;
 }
 
-static ffl_status decline(const peer *p, const ffl_layer *l)
-{
-    if (l->operation != FFL_FF && l->operation != FFL_FFF)
-        return ffl_fail(FFL_UNSUPPORTED, "weights of %s layers cannot travel in a file yet",
-                        ffl_operation_names[l->operation]);
-    if (!p->manifest->activations[l->activation])
-        return ffl_fail(FFL_UNSUPPORTED, "its manifest does not have the activation %s",
-                        ffl_activation_names[l->activation]);
-    return FFL_OK;
-}
-
 static ffl_status prepare(peer *p, const ffl_layer *layer, const ffl_plan *plan)
 {
     char weights[PATH_SIZE];
-    FFL_TRY(decline(p, layer));
+    if (!p->manifest->activations[layer->activation])
+        return ffl_fail(FFL_UNSUPPORTED, "its manifest does not have the activation %s",
+                        ffl_activation_names[layer->activation]);
     const double rows =
         (double)plan->max_tokens * (double)(layer->width_in + layer->width_out) * sizeof(float);
     FFL_TRY(ffl_room_new((double)ffl_layer_bytes(layer) + 2 * rows, &p->room));

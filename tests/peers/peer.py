@@ -42,29 +42,71 @@ def write_rows(path, rows, kind="<f4"):
             file.write(array.array("f", row).tobytes())
 
 
-def neurons_of(p, w, x):
-    """Those that the token's paths visit, or all, each with its logit."""
-    def logit(n):
-        row = w["linear_in.weight"][n * p["width_in"]:(n + 1) * p["width_in"]]
-        return math.fsum(a * b for a, b in zip(x, row)) + w["linear_in.bias"][n]
+def check_sizes(p, w):
+    """Does the message say what the file holds?"""
+    gates = {"fff_leaf": 2 ** p["depth"] - 1, "moe": p["experts"]}.get(p["operation"], 0)
+    sizes = {"linear_in.weight": p["neurons"] * p["width_in"], "linear_in.bias": p["neurons"],
+             "linear_out.weight": p["neurons"] * p["width_out"]}
+    if gates:
+        sizes.update({"gate.weight": gates * p["width_in"], "gate.bias": gates})
+    if "linear_out.bias" in w:
+        sizes["linear_out.bias"] = max(p["experts"], 1) * p["width_out"]
+    assert {name: len(values) for name, values in w.items()} == sizes, sizes
+    shape = (p["trees"], p["experts"], p["chosen"], p["expert_width"])
+    if p["operation"] == "fff_leaf":
+        assert shape == (1, 2 ** p["depth"], 1, p["neurons"] // p["experts"]), shape
+    elif p["operation"] == "moe":
+        assert shape[0] == p["depth"] == 0 and p["experts"] * p["expert_width"] == p["neurons"], shape
+        assert 1 <= p["chosen"] <= p["experts"], shape
+    else:
+        assert shape[1:] == (0, 0, 0) and (p["trees"] == 0) == (p["operation"] == "ff"), shape
 
+
+def logit(w, layer, x, n):
+    row = w[layer + ".weight"][n * len(x):(n + 1) * len(x)]
+    return math.fsum(a * b for a, b in zip(x, row)) + w[layer + ".bias"][n]
+
+
+def walk(levels, logit_of, mode):
+    """Nodes in heap order, each with its logit, and where the last one leads."""
+    visited, node = [], 0
+    for _ in range(levels):
+        z = logit_of(node)
+        visited.append((node, z))
+        node = 2 * node + 1 + ((z > 0) != (mode == "wrong_child"))
+    return visited, node
+
+
+def choose(p, w, x, mode):
+    """Experts and their shares."""
+    if p["operation"] == "fff_leaf":
+        _, node = walk(p["depth"], lambda n: logit(w, "gate", x, n), mode)
+        return [(node - (p["experts"] - 1), 1.0)]
+    z = [logit(w, "gate", x, e) for e in range(p["experts"])]
+    best = sorted(range(p["experts"]), key=lambda e: -z[e])[mode == "wrong_expert":][:p["chosen"]]  # keeps ties in order
+    share = [math.exp(z[e] - z[best[0]]) for e in best]
+    return [(e, 1.0 if mode == "unweighted" else s / sum(share)) for e, s in zip(best, share)]
+
+
+def parts_of(p, w, x, mode):
+    """Neurons that count, each with its logit and share; and output biases by their first element, with theirs."""
     if p["operation"] == "ff":
-        return [(n, logit(n)) for n in range(p["neurons"])]
-    visited, nodes = [], p["neurons"] // p["trees"]
-    for tree in range(p["trees"]):
-        node = 0
-        for _ in range(p["depth"] + 1):
-            z = logit(tree * nodes + node)
-            visited.append((tree * nodes + node, z))
-            node = 2 * node + 1 + (z > 0)
-    return visited
+        return [(n, logit(w, "linear_in", x, n), 1.0) for n in range(p["neurons"])], [(0, 1.0)]
+    if p["operation"] == "fff":
+        nodes = p["neurons"] // p["trees"]
+        roots = range(0, p["neurons"], nodes)
+        return [(root + n, z, 1.0) for root in roots
+                for n, z in walk(p["depth"] + 1, lambda n: logit(w, "linear_in", x, root + n), mode)[0]], []
+    chosen, width = choose(p, w, x, mode), p["expert_width"]
+    return ([(n, logit(w, "linear_in", x, n), s) for e, s in chosen for n in range(e * width, (e + 1) * width)],
+            [(e * p["width_out"], s) for e, s in chosen])
 
 
-def evaluate(p, w, x):
-    act, hidden = ACTIVATIONS[p["activation"]], neurons_of(p, w, x)
-    out = w["linear_out.weight"]
-    bias = w.get("linear_out.bias")
-    return [math.fsum([act(z) * out[j * p["neurons"] + n] for n, z in hidden] + ([bias[j]] if bias else []))
+def evaluate(p, w, x, mode):
+    act, out, bias = ACTIVATIONS[p["activation"]], w["linear_out.weight"], w.get("linear_out.bias")
+    hidden, biases = parts_of(p, w, x, mode)
+    hidden = [(n, s * act(z)) for n, z, s in hidden]
+    return [math.fsum([g * out[j * p["neurons"] + n] for n, g in hidden] + [s * bias[b + j] for b, s in biases if bias])
             for j in range(p["width_out"])]
 
 
@@ -79,7 +121,7 @@ def run(p, w, mode, request):
     y = []
     for i in range(request["repetitions"]):
         start = time.perf_counter_ns()
-        y += [evaluate(p, w, x) for x in rows[i * tokens:(i + 1) * tokens]]
+        y += [evaluate(p, w, x, mode) for x in rows[i * tokens:(i + 1) * tokens]]
         ns.append(time.perf_counter_ns() - start)
     if mode == "wrong":
         y[-1][0] += 1
@@ -115,6 +157,7 @@ def main():
                 reply = {"ready": False}
             else:
                 w = read_weights(message["prepare"]["weights"])
+                check_sizes(p, w)
                 reply = {"ready": True, "version": "peer 1", "notes": "%d threads" % p["threads"]}
         elif "run" in message:
             reply = run(p, w, mode, message["run"])

@@ -1,9 +1,6 @@
 #!/usr/bin/env python3
-"""Feedforward layers in PyTorch, as a process variant (harness/peers/README.md): torch.json says which.
-
-Forms: linear, nn.Linear - activation - nn.Linear; bmm, the same as a batched matrix product per token; gather, the tree level
-by level, where each token's rows of the weights are gathered and multiplied by a batched product; masked, as in training:
-all neurons, of which those off the path are replaced by 0.
+"""Feedforward layers in PyTorch, as a process variant (harness/peers/README.md): torch.json and torch_bf16.json say which,
+torch_layers.py has them.
 
 bf16: weights and inputs as multiplied, logits, activations and outputs are bf16, sums are float. Rows arrive as float and are
 converted before the clock starts, as in a model whose activations are bf16 anyway.
@@ -38,110 +35,27 @@ def check_without_torch(problem, arguments):
     version = importlib.metadata.version("torch")
     if arguments["compile"] and int(version.split(".")[0]) < 2:
         raise Unsupported("PyTorch %s has no torch.compile" % version)
-    if arguments["form"] == "gather" and arguments["type"] == "bf16" and int(version.split(".")[0]) < 2:
+    gathers = arguments["form"] == "gather" or (arguments["form"] == "loop" and problem["trees"])  # gates of a path
+    if gathers and arguments["type"] == "bf16" and int(version.split(".")[0]) < 2:
         raise Unsupported("PyTorch %s sums small batched products of bf16 in bf16, not in float" % version)
     if arguments["device"] == "cuda" and not glob.glob("/dev/nvidia[0-9]*"):
         raise Unsupported("no CUDA device")
     weights = problem["neurons"] * (problem["width_in"] + problem["width_out"])
     if arguments["compile"] and weights < arguments.get("smallest", 1 << 20):
         raise Unsupported("too small a layer to compile for: it takes 15 s, and as long for each further size")
-    size = 2 if arguments["type"] == "bf16" else 4
-    levels = problem["depth"] + 1
-    gathered = problem["max_tokens"] * problem["trees"] * size * max(problem["width_in"], levels * problem["width_out"])
+    rows = problem["max_tokens"] * (2 if arguments["type"] == "bf16" else 4)
+    gathered, logits = rows * elements_gathered(problem), rows * problem["neurons"]
     if arguments["form"] == "gather" and gathered > GATHERED_MAX:
         raise Unsupported("would gather %.0f GB of weights at once" % (gathered / 1e9))
-    if arguments["form"] == "masked" and problem["max_tokens"] * problem["neurons"] * size > GATHERED_MAX:
-        raise Unsupported("would keep %.0f GB of logits at once" % (problem["max_tokens"] * problem["neurons"] * size / 1e9))
+    if arguments["form"] == "masked" and logits > GATHERED_MAX:
+        raise Unsupported("would keep %.0f GB of logits at once" % (logits / 1e9))
 
 
-def make_layer(problem, arguments, weights):
-    """The form as a module; its inputs and outputs are of the type asked for."""
-    import torch
-    from torch.nn import functional as F
-
-    low = arguments["type"] == "bf16"
-    kind = torch.bfloat16 if low else torch.float32
-    activations = {"gelu": F.gelu, "relu": F.relu, "gelu_tanh": lambda z: F.gelu(z, approximate="tanh")}
-    activation = activations[problem["activation"]]
-
-    def tensor(name, kind=kind):
-        return torch.from_numpy(weights[name]).to(kind)
-
-    def holds(name):  # bf16 biases are fused where nothing is lost
-        return name not in weights or bool((tensor(name).float() == tensor(name, torch.float32)).all())
-
-    if low and "linear_out.bias" in weights and (arguments["form"] == "bmm" or not holds("linear_out.bias")):
-        raise Unsupported("the output bias would be rounded apart")
-
-    class Layer(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            fused = holds("linear_in.bias")
-            w_out = tensor("linear_out.weight")
-            self.add("w_in", tensor("linear_in.weight"))
-            self.add("b_in", tensor("linear_in.bias") if fused else None)
-            self.add("b_apart", tensor("linear_in.bias", torch.float32) if not fused else None)
-            self.add("b_row", tensor("linear_in.bias", torch.float32))
-            self.add("w_out", w_out if arguments["form"] in ("linear", "masked") else w_out.t().contiguous())
-            self.add("b_out", tensor("linear_out.bias") if "linear_out.bias" in weights else None)
-
-        def add(self, name, value):
-            self.register_parameter(name, None if value is None else torch.nn.Parameter(value, requires_grad=False))
-
-        def logits(self, x):
-            z = F.linear(x, self.w_in, self.b_in)
-            return z if self.b_apart is None else z.float() + self.b_apart
-
-    class Linear(Layer):
-        def forward(self, x):
-            return F.linear(activation(self.logits(x)).to(kind), self.w_out, self.b_out)
-
-    class Bmm(Layer):
-        def forward(self, x):
-            tokens = x.shape[0]
-            z = torch.bmm(x.unsqueeze(1), self.w_in.t().unsqueeze(0).expand(tokens, -1, -1))
-            hidden = activation(z.float() + self.b_row).to(kind)
-            y = torch.bmm(hidden, self.w_out.unsqueeze(0).expand(tokens, -1, -1)).squeeze(1)
-            return y if self.b_out is None else (y + self.b_out)
-
-    trees, levels = problem["trees"], problem["depth"] + 1
-    nodes = problem["neurons"] // trees if trees else 0
-
-    class Tree(Layer):
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("roots", torch.arange(trees) * nodes, persistent=False)
-
-        def start(self, x):
-            return torch.zeros(x.shape[0], trees, dtype=torch.int64, device=x.device)
-
-    class Gather(Tree):
-        def forward(self, x):
-            column, node = x.unsqueeze(2), self.start(x)
-            hidden, visited = [], []
-            for level in range(levels):
-                at = node + self.roots
-                z = torch.bmm(F.embedding(at, self.w_in), column).squeeze(2).float() + self.b_row[at]
-                hidden.append(activation(z).to(kind))
-                visited.append(at)
-                if level + 1 < levels:
-                    node = 2 * node + 1 + (z > 0)
-            rows = F.embedding(torch.cat(visited, 1), self.w_out)
-            return torch.bmm(torch.cat(hidden, 1).unsqueeze(1), rows).squeeze(1)
-
-    class Masked(Tree):
-        def forward(self, x):
-            z, node = self.logits(x), self.start(x)
-            mask = torch.zeros(z.shape, dtype=torch.bool, device=x.device)
-            for level in range(levels):
-                at = node + self.roots
-                mask = mask.scatter(1, at, True)
-                if level + 1 < levels:
-                    node = 2 * node + 1 + (z.gather(1, at) > 0)
-            return F.linear(torch.where(mask, activation(z), 0.0).to(kind), self.w_out)
-
-    layer = {"linear": Linear, "bmm": Bmm, "gather": Gather, "masked": Masked}[arguments["form"]]()
-    return layer.eval().to(arguments["device"]), kind
+def elements_gathered(problem):
+    """Per token, for the largest of the products."""
+    if problem["experts"]:
+        return problem["chosen"] * problem["expert_width"] * max(problem["width_in"], problem["width_out"])
+    return problem["trees"] * max(problem["width_in"], (problem["depth"] + 1) * problem["width_out"])
 
 
 def cpu_capability(torch):
@@ -155,6 +69,7 @@ class Prepared:
         problem, arguments = request["problem"], request["arguments"]
         check_without_torch(problem, arguments)
         import torch
+        import torch_layers
 
         if arguments["device"] == "cuda" and not torch.cuda.is_available():
             raise Unsupported("PyTorch %s sees no CUDA device" % torch.__version__)
@@ -164,7 +79,7 @@ class Prepared:
         torch.set_grad_enabled(False)
         self.torch, self.device, self.max_tokens = torch, arguments["device"], problem["max_tokens"]
         self.width = problem["width_in"]
-        self.layer, self.kind = make_layer(problem, arguments, read_weights(request["weights"]))
+        self.layer, self.kind = torch_layers.make_layer(problem, arguments, read_weights(request["weights"]))
         self.static = self.dynamic = None
         self.seen = set()
         if arguments["compile"]:
