@@ -1,0 +1,138 @@
+/* grouped_product.cuh */
+#include "cuda/activation.h"
+#include "cuda/grouped_product.cuh"
+#include "cuda/register_tile.cuh"
+#include "cuda/small_tile.cuh"
+
+static constexpr size_t BLOCKS_MAX = 1 << 20;
+static constexpr unsigned SMALL_COLUMNS = 32;
+static_assert(FFL_EXPERT_TILE == FFL_SMALL_ROWS, "tiles of pairs are tiles of rows");
+
+__device__ static inline float end_of(const ffl_grouped_product &p, unsigned expert, unsigned column,
+                                      float sum)
+{
+    const float z = p.bias ? sum + p.bias[(size_t)expert * p.columns + column] : sum;
+    return p.activate ? ffl_activate_device(p.activation, z) : z;
+}
+
+/* Elements from one expert's matrix to the next one's. */
+__device__ static inline size_t apart(const ffl_grouped_product &p)
+{
+    return (p.transposed ? p.columns : p.depth) * p.ldb;
+}
+
+template <bool TRANSPOSED>
+__global__ static void __launch_bounds__(FFL_SMALL_THREADS)
+    small_tiles(ffl_grouped_product p, ffl_expert_pairs pairs, bool wide_a, bool wide_b)
+{
+    FFL_SHARED(float, ring);
+    const unsigned slices = (p.columns + SMALL_COLUMNS - 1) / SMALL_COLUMNS, row = threadIdx.x / 8;
+    const size_t items = ffl_expert_tiles(pairs) * slices;
+    for (size_t item = blockIdx.x; item < items; item += gridDim.x) {
+        const ffl_expert_tile tile = ffl_expert_tile_at(pairs, item / slices);
+        const unsigned column = (unsigned)(item % slices) * SMALL_COLUMNS;
+        ffl_small_operands o = {};
+        float sum[2][4];
+        for (unsigned r = 0; r < 2; r++)
+            if (row + 16 * r < tile.rows)
+                o.a[r] = p.a + ffl_expert_row(pairs, p.row_a, tile.first + row + 16 * r) * p.lda;
+        o.b = p.b + tile.expert * apart(p) + (TRANSPOSED ? column * p.ldb : column);
+        o.ldb = p.ldb;
+        o.rows = tile.rows;
+        o.columns = p.columns - column < SMALL_COLUMNS ? p.columns - column : SMALL_COLUMNS;
+        o.depth = p.depth;
+        o.wide_a = wide_a;
+        o.wide_b = wide_b;
+        ffl_small_product<TRANSPOSED>(o, ring, sum);
+        for (unsigned r = 0; r < 2; r++) {
+            if (row + 16 * r >= tile.rows)
+                continue;
+            float *d = p.d + ffl_expert_row(pairs, p.row_d, tile.first + row + 16 * r) * p.ldd;
+#pragma unroll
+            for (unsigned j = 0; j < 4; j++) {
+                const unsigned c = column + ffl_small_column<TRANSPOSED, 4>(j);
+                if (c < p.columns)
+                    d[c] = end_of(p, tile.expert, c, sum[r][j]);
+            }
+        }
+    }
+}
+
+/* Operands at multiples of 16 bytes, and quads whole: whoever asks for 128 rows has seen to it. */
+template <bool TRANSPOSED>
+__global__ static void __launch_bounds__(FFL_TILE_THREADS, 2)
+    large_tiles(ffl_grouped_product p, ffl_expert_pairs pairs)
+{
+    __align__(16) __shared__ ffl_tile_buffer a;
+    __align__(16) __shared__ ffl_tile_buffer b;
+    const unsigned slices = (p.columns + FFL_TILE - 1) / FFL_TILE;
+    const size_t items = ffl_expert_tiles(pairs) * slices;
+    for (size_t item = blockIdx.x; item < items; item += gridDim.x) {
+        const ffl_expert_tile tile = ffl_expert_tile_at(pairs, item / slices);
+        ffl_tile_operands o = {};
+        for (unsigned half = 0; half < 2; half++) {
+            const unsigned row = threadIdx.x / 4 + 64 * half;
+            if (row < tile.rows)
+                o.a[half] = p.a + ffl_expert_row(pairs, p.row_a, tile.first + row) * p.lda;
+        }
+        o.b = p.b + tile.expert * apart(p);
+        o.ldb = p.ldb;
+        o.column = item % slices * FFL_TILE;
+        o.columns = p.columns;
+        o.depth = o.readable = p.depth;
+        float sum[FFL_TILE_PART][FFL_TILE_PART] = {};
+        ffl_tile_product<TRANSPOSED, true>(o, a, b, sum);
+#pragma unroll
+        for (unsigned i = 0; i < FFL_TILE_PART; i++) {
+            const unsigned row = ffl_tile_place(threadIdx.x / 16, i);
+            if (row >= tile.rows)
+                continue;
+            float *d = p.d + ffl_expert_row(pairs, p.row_d, tile.first + row) * p.ldd;
+#pragma unroll
+            for (unsigned j = 0; j < FFL_TILE_PART; j++) {
+                const unsigned c = (unsigned)o.column + ffl_tile_place(threadIdx.x % 16, j);
+                if (c < p.columns)
+                    d[c] = end_of(p, tile.expert, c, sum[i][j]);
+            }
+        }
+    }
+}
+
+bool ffl_grouped_fits_large(const ffl_grouped_product *p)
+{
+    const unsigned quads = p->transposed ? p->depth : p->columns;
+    return ffl_rows_wide(p->a, p->lda) && ffl_rows_wide(p->b, p->ldb) && p->depth % 4 == 0 && quads % 4 == 0;
+}
+
+/* A large tile does its work twice as fast, where it is full and most multiprocessors have one. */
+unsigned ffl_grouped_tile_rows(size_t rows, size_t experts, size_t columns, unsigned multiprocessors)
+{
+    const size_t blocks = rows / FFL_TILE * ((columns + FFL_TILE - 1) / FFL_TILE);
+    return rows / experts >= FFL_TILE && columns >= FFL_TILE && 4 * blocks >= 3 * (size_t)multiprocessors
+               ? FFL_TILE
+               : FFL_SMALL_ROWS;
+}
+
+template <bool TRANSPOSED>
+static void launch(const ffl_grouped_product &p, const ffl_expert_pairs &pairs, cudaStream_t stream)
+{
+    const bool large = pairs.tile_rows == FFL_TILE;
+    const size_t columns = large ? FFL_TILE : SMALL_COLUMNS;
+    const size_t items = ffl_expert_tiles_most(&pairs) * ((p.columns + columns - 1) / columns);
+    const unsigned blocks = (unsigned)(items < BLOCKS_MAX ? items : BLOCKS_MAX);
+    if (large)
+        FFL_LAUNCH(large_tiles<TRANSPOSED>, blocks, FFL_TILE_THREADS, 0, stream, p, pairs);
+    else
+        FFL_LAUNCH(small_tiles<TRANSPOSED>, blocks, FFL_SMALL_THREADS, ffl_small_shared<4>, stream, p, pairs,
+                   ffl_rows_wide(p.a, p.lda), ffl_rows_wide(p.b, p.ldb));
+}
+
+ffl_status ffl_grouped_run(const ffl_grouped_product *p, const ffl_expert_pairs *pairs, cudaStream_t stream)
+{
+    if (p->transposed)
+        launch<true>(*p, *pairs, stream);
+    else
+        launch<false>(*p, *pairs, stream);
+    FFL_CUDA_TRY(cudaGetLastError());
+    return FFL_OK;
+}
