@@ -79,8 +79,8 @@ reduced() { # tool
     local tool=$1 report=$work/$1.txt code
     command -v compute-sanitizer >/dev/null || { echo 'compute-sanitizer: not available'; return 0; }
     timeout $((minutes * 15)) compute-sanitizer --tool "$tool" --target-processes all --error-exitcode 2 \
-        --log-file "$report" "${sanitized[@]}" check --in-process "${select[@]}" --tree 1x3,3x0 --width 100 \
-        --width-out 37 --batch 1,35 --fixture random
+        --log-file "$report" "${sanitized[@]}" check --in-process "${select[@]}" --tree 1x3,3x0 --leaf 2x5,1x40 \
+        --moe 5x3:2,3x40:1 --width 100 --width-out 37 --batch 1,35,70 --fixture random
     code=$?
     tail -n 40 "$report"
     return "$code"
@@ -98,12 +98,14 @@ stage_check() {
 
 stage_bench() {
     local b=$((minutes * 60))
+    # Leaf trees and mixtures of as many neurons stand in the same groups.
     step 'bench: the paper layer, hot' fflab bench "${select[@]}" --preset paper --neurons 4095,3072 \
-        --batch 1,16,128,1024,16384 --budget $((b * 50 / 100))s --out "$work/bench"
+        --leaf 9x8,5x128 --moe 512x8:1,64x64:1,16x256:2 \
+        --batch 1,16,128,1024,16384 --budget $((b * 55 / 100))s --out "$work/bench"
     step 'bench: the paper layer, cold' fflab bench "${select[@]}" --preset paper --neurons 4095 --batch 1,16,128 \
         --cache weights-cold --budget $((b * 20 / 100))s --out "$work/bench" --resume
-    step 'bench: other trees' fflab bench "${select[@]}" --tree 128x4,16x7,1x7,1x13 --batch 1,1024 \
-        --budget $((b * 25 / 100))s --out "$work/bench" --resume
+    step 'bench: other trees' fflab bench "${select[@]}" -x 'fff_leaf_*' -x 'moe_*' \
+        --tree 128x4,16x7,1x7,1x13 --batch 1,1024 --budget $((b * 20 / 100))s --out "$work/bench" --resume
 }
 
 stage_encoder() {

@@ -47,21 +47,25 @@ static const ffl_study_step trees[] = {
 };
 
 /* What else one could use, as many neurons each: leaf trees whose tokens read as much as 1x11's (9x8), or
- * more (5x128); mixtures with as many experts, and as they are trained; programs of others. */
+ * more (5x128); mixtures with as many experts, and as they are trained; programs of others. On a device the
+ * same layers, in a table of their own. */
+#define PEERS "--tree 1x11 --neurons 4095 --leaf 9x8,5x128 --moe 512x8:1,64x64:1,16x256:2 "
 static const ffl_study_step peers[] = {
     {"check", "-v fff_leaf_* -v moe_*", 2},
     {"check", "-v *torch* -x *_compiled* --tree 1x11,8x2 --batch 1,17", 1},
-    {"bench",
-     "--tree 1x11 --neurons 4095 --leaf 9x8,5x128 --moe 512x8:1,64x64:1,16x256:2 --batch "
-     "1,16,128,1024 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch*",
-     6},
+    {"bench", PEERS "--batch 1,16,128,1024 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch* -x *_cuda", 6},
     {"bench",
      "--tree 1x11 --neurons 4095 --leaf 9x8 --moe 512x8:1 --batch 16384 --class f32 -v ff_tiled_avx512 -v "
      "ff_onednn "
-     "-v fff_buckets_avx512 -v *grouped* -v *torch_linear* -v *torch_gather*",
+     "-v fff_buckets_avx512 -v *grouped* -v *torch_linear* -v *torch_gather* -x *_cuda",
      3},
     {"bench", "--tree 2x10,8x8,64x5 --batch 1,16,128,1024 " CONTENDERS "-x ff_onednn -x ff_blas3_*", 1},
     {"bench", "--tree 1x11 --neurons 4095 --class bf16 --batch 1,16,128,1024 -v *bf16* -v *torch*", 1},
+    {"bench",
+     PEERS
+     "--class f32 --batch 1,16,128,1024,16384 -v ff_*_cuda -v fff_*_cuda -v moe_*_cuda -x *naive* -x *_bmm_* "
+     "-x fff_rows_cuda",
+     3, .device = true},
     {0},
 };
 

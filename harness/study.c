@@ -1,6 +1,7 @@
 /* `fflab study`: check, bench, encoder and report in one go. */
 #define _GNU_SOURCE
 #include "harness/study.h"
+#include "harness/bench/device_stage.h"
 #include "harness/commands.h"
 #include "harness/problems.h"
 #include "harness/report.h"
@@ -44,6 +45,11 @@ static const ffl_command *find_command(const char *name)
 static bool is_calibration(const ffl_study_step *step)
 {
     return strcmp(step->command, ffl_command_calibrate.name) == 0;
+}
+
+static bool runs_here(const ffl_study_step *step, const char **why)
+{
+    return !step->device || ffl_device_timing(why);
 }
 
 /* One step ready to run; its options point into `line` and `dir`. */
@@ -96,8 +102,9 @@ static ffl_status validate(const ffl_options *options)
     FFL_TRY(ffl_option_shard(options, &part, &parts));
     for (const ffl_study_step *step = study->steps; step->command; step++) {
         job j;
-        if (is_calibration(step))
-            continue; /* what it cannot measure is told, and rows go without that roof */
+        const char *why;
+        if (is_calibration(step) || !runs_here(step, &why))
+            continue; /* what cannot be measured is told, and rows go without that roof */
         FFL_TRY(make_job(options, step, ".", budget, &j));
         ffl_options_free(&j.options);
     }
@@ -107,8 +114,9 @@ static ffl_status validate(const ffl_options *options)
 static double shares_from(const ffl_study_step *step)
 {
     double shares = 0;
+    const char *why;
     for (; step->command; step++)
-        shares += step->share;
+        shares += runs_here(step, &why) ? step->share : 0;
     return shares;
 }
 
@@ -148,6 +156,11 @@ static ffl_status run_step(const ffl_options *options, const ffl_study *study, c
 {
     job j;
     int code = FFL_EXIT_GOOD;
+    const char *why;
+    if (!runs_here(step, &why)) {
+        printf("left out: %s\n", why);
+        return FFL_OK;
+    }
     if (is_calibration(step))
         return calibrate(options, step, budget_s);
     FFL_TRY(make_job(options, step, dir, budget_s, &j));
@@ -225,6 +238,7 @@ const ffl_command ffl_command_study = {
         "  trees   the trained family 3072x0, 1536x1 … 1x11, our kernels and the libraries' best; 10 "
         "minutes\n"
         "  depth   one tree of depth 3 to 15, likewise; 5 minutes\n"
+        "  peers   leaf trees, mixtures of experts and PyTorch beside 1x11, also on a device; 10 minutes\n"
         "  threads one thread against two, likewise; 5 minutes\n"
         "  encoder whole passes of UltraFastBERT, 1 x 32 to 64 x 512 tokens, against their ceilings; half an "
         "hour\n"

@@ -5,12 +5,15 @@
 #ifndef FFL_HARNESS_STUDY_H
 #define FFL_HARNESS_STUDY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct ffl_study_step {
     const char *command; /* NULL ends the steps */
     const char *line;    /* options, over those given to `fflab study` */
     double share; /* of the time budget, in parts: "calibrate", which may be skipped, leaves its part */
+    bool device; /* only where a device can be timed; elsewhere it is left out, with the reason, and its share
+                  */
 } ffl_study_step;
 
 typedef struct ffl_study {

@@ -118,6 +118,24 @@ Test(cuda_bench, larger_batches_and_cold_weights_rank_the_plain_form)
     ffl_rows_free(&rows);
 }
 
+/* The same plan in calls, graphs and bursts: nothing that a run counts is left for the next one. */
+Test(cuda_bench, leaf_trees_and_mixtures_have_rows_too)
+{
+    run_result result;
+    need_emulation();
+    ffl_rows rows = bench(" bench --tree 1x3 --width 8 --leaf 2x4 --moe 3x34:2 --batch 66 --out \"$DIR\" "
+                          "-v fff_leaf_grouped_cuda -v moe_grouped_cuda" QUICK,
+                          0, &result);
+    cr_assert_eq(rows.count, 2);
+    for (size_t i = 0; i < rows.count; i++) {
+        check_row(&rows.value[i], rows.value[i].record.form);
+        cr_assert(isfinite(rows.value[i].record.graph_ns), "%s", rows.value[i].record.reason);
+    }
+    cr_assert_str_eq(find(&rows, "fff_leaf_grouped_cuda")->record.shape, "leaf 2x4");
+    cr_assert_str_eq(find(&rows, "moe_grouped_cuda")->record.shape, "moe 3x34:2");
+    ffl_rows_free(&rows);
+}
+
 /* What stands in the sweep's buffer and in the one that rows are copied to tells what was enqueued. */
 static void check_cooling(ffl_cache_state cache)
 {

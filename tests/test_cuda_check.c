@@ -136,6 +136,38 @@ Test(cuda_check, honest_variants_pass_the_default_design)
     json_decref(document);
 }
 
+static void experts_pass(const char *arguments, size_t cases)
+{
+    json_t *document = check_json(arguments, 0);
+    cr_expect_eq(count(document, "", "PASSED", ""), cases, "%s: %zu instead of %zu passed", arguments,
+                 count(document, "", "PASSED", ""), cases);
+    json_decref(document);
+}
+
+/* Experts narrow and wide, few pairs and many, tiles of 32 rows and of 128, equal gates. */
+Test(cuda_check, leaf_trees_and_mixtures_pass_on_the_emulated_device, .timeout = 120)
+{
+    if (!emulated())
+        cr_skip("the emulated device alone is known to be there");
+    experts_pass(
+        "-v fff_leaf_grouped_cuda -v moe_grouped_cuda --leaf 3x4,2x40 --moe 100x3:3,5x40:1 --width 37 "
+        "--width-out 19 --batch 3,70 --fixture exact,special",
+        16);
+    experts_pass("-v fff_leaf_grouped_cuda -v moe_grouped_cuda --leaf 1x132 --moe 2x132:1,130x4:2 --width 36 "
+                 "--width-out 132 --batch 300 --fixture random",
+                 3);
+}
+
+/* Batches on both sides of every decision: the same bits. */
+Test(cuda_check, rows_of_leaf_trees_and_mixtures_do_not_depend_on_the_batch, .timeout = 120)
+{
+    if (!emulated())
+        cr_skip("the emulated device alone is known to be there");
+    experts_pass("--invariance -v fff_leaf_grouped_cuda --leaf 2x5,1x34 --width 8 --width-out 19 --batch 80",
+                 2);
+    experts_pass("--invariance -v moe_grouped_cuda --moe 130x2:1 --width 8 --width-out 19 --batch 300", 1);
+}
+
 Test(cuda_check, a_variant_of_this_build_runs_or_says_why_not)
 {
     static run_result r;
