@@ -6,21 +6,23 @@
  */
 static const ffl_study_step paper[] = {
     /* The roofs that rows are held against: a dozen seconds, once a day. */
-    {"calibrate", "", 0.35},
-    {"check", "", 2},
-    {"check", "--invariance --properties", 1},
-    {"bench", "--preset paper --neurons 4095,3072 --class f32 --batch 1,16,128,1024,16384 --cache hot", 5},
-    {"bench", "--preset paper --neurons 4095 --class bf16,int8 --batch 1,16,128,1024,16384 --cache hot", 1},
-    {"bench", "--preset paper --neurons 4095 --class f32 --batch 1,16,128 --cache weights-cold", 2},
+    {"calibrate", "", 0.35, false},
+    {"check", "", 2, false},
+    {"check", "--invariance --properties", 1, false},
+    {"bench", "--preset paper --neurons 4095,3072 --class f32 --batch 1,16,128,1024,16384 --cache hot", 5,
+     false},
+    {"bench", "--preset paper --neurons 4095 --class bf16,int8 --batch 1,16,128,1024,16384 --cache hot", 1,
+     false},
+    {"bench", "--preset paper --neurons 4095 --class f32 --batch 1,16,128 --cache weights-cold", 2, false},
     {"bench",
      "--preset paper --neurons 4095 --class f32 --batch 128,1024 --routing "
      "zipf:1,prototypes:16,single,thrash -x ff_*",
-     1},
+     1, false},
     /* What was published, timed as it was published: a tenth of a minute, for the report's claims. */
-    {"published", "", 0.3},
+    {"published", "", 0.3, false},
     /* What that makes of the whole model: against as many neurons, and against BERT-base's 3072. */
     {"encoder", "--preset ultrafastbert-1x11 --neurons 4095,3072 --batch 8 --seq 128 -v fff_naive --best 3",
-     2.4},
+     2.4, false},
     {0},
 };
 
@@ -34,15 +36,15 @@ static const ffl_study_step paper[] = {
 /* The trained family of arXiv:2311.10770: about as many neurons in more and shallower trees. A dense call of
  * 16384 tokens takes seconds: there, its fastest form stands for all. */
 static const ffl_study_step trees[] = {
-    {"calibrate", "", 0.1},
+    {"calibrate", "", 0.1, false},
     {"bench",
      "--tree 3072x0,1536x1,512x2,256x3,128x4,64x5,32x6,16x7,8x8,4x9,2x10,1x11 --batch "
      "1,16,128,1024 " CONTENDERS,
-     3},
+     3, false},
     {"bench",
      "--tree 128x4,64x5,32x6,16x7,8x8,4x9,2x10 --batch 16384 " CONTENDERS
      " -x ff_onednn -x ff_blas3_* -x fff_walk_*",
-     2},
+     2, false},
     {0},
 };
 
@@ -51,56 +53,59 @@ static const ffl_study_step trees[] = {
  * same layers, in a table of their own. */
 #define PEERS "--tree 1x11 --neurons 4095 --leaf 9x8,5x128 --moe 512x8:1,64x64:1,16x256:2 "
 static const ffl_study_step peers[] = {
-    {"check", "-v fff_leaf_* -v moe_*", 2},
-    {"check", "-v *torch* -x *_compiled* --tree 1x11,8x2 --batch 1,17", 1},
-    {"bench", PEERS "--batch 1,16,128,1024 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch* -x *_cuda", 6},
+    {"check", "-v fff_leaf_* -v moe_*", 2, false},
+    {"check", "-v *torch* -x *_compiled* --tree 1x11,8x2 --batch 1,17", 1, false},
+    {"bench", PEERS "--batch 1,16,128,1024 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch* -x *_cuda", 6,
+     false},
     {"bench",
      "--tree 1x11 --neurons 4095 --leaf 9x8 --moe 512x8:1 --batch 16384 --class f32 -v ff_tiled_avx512 -v "
      "ff_onednn "
      "-v fff_buckets_avx512 -v *grouped* -v *torch_linear* -v *torch_gather* -x *_cuda",
-     3},
-    {"bench", "--tree 2x10,8x8,64x5 --batch 1,16,128,1024 " CONTENDERS "-x ff_onednn -x ff_blas3_*", 1},
-    {"bench", "--tree 1x11 --neurons 4095 --class bf16 --batch 1,16,128,1024 -v *bf16* -v *torch*", 1},
+     3, false},
+    {"bench", "--tree 2x10,8x8,64x5 --batch 1,16,128,1024 " CONTENDERS "-x ff_onednn -x ff_blas3_*", 1,
+     false},
+    {"bench", "--tree 1x11 --neurons 4095 --class bf16 --batch 1,16,128,1024 -v *bf16* -v *torch*", 1, false},
     {"bench",
      PEERS
      "--class f32 --batch 1,16,128,1024,16384 -v ff_*_cuda -v fff_*_cuda -v moe_*_cuda -x *naive* -x *_bmm_* "
      "-x fff_rows_cuda",
-     3, .device = true},
+     3, true},
     {0},
 };
 
 static const ffl_study_step depth[] = {
-    {"calibrate", "", 0.04},
-    {"bench", "--tree 1x3..15 --batch 1,128,1024 " CONTENDERS, 1},
+    {"calibrate", "", 0.04, false},
+    {"bench", "--tree 1x3..15 --batch 1,128,1024 " CONTENDERS, 1, false},
     {0},
 };
 
 static const ffl_study_step threads[] = {
-    {"calibrate", "--threads 1,2", 0.25},
-    {"bench", "--tree 1x11 --batch 1,16,128,1024 --threads 1,2 " CONTENDERS, 3},
-    {"bench", "--tree 1x11 --batch 16384 --threads 1,2 " CONTENDERS " -x fff_walk_*", 2},
-    {"bench", "--tree 128x4,16x7 --batch 1,1024 --threads 1,2 " CONTENDERS, 1},
+    {"calibrate", "--threads 1,2", 0.25, false},
+    {"bench", "--tree 1x11 --batch 1,16,128,1024 --threads 1,2 " CONTENDERS, 3, false},
+    {"bench", "--tree 1x11 --batch 16384 --threads 1,2 " CONTENDERS " -x fff_walk_*", 2, false},
+    {"bench", "--tree 128x4,16x7 --batch 1,1024 --threads 1,2 " CONTENDERS, 1, false},
     {0},
 };
 
 /* From kernel speed to model speed, from one short sequence to a training batch. */
 static const ffl_study_step encoder[] = {
-    {"calibrate", "", 0.2},
-    {"bench", "--tree 1x11 --batch 128,1024 " CONTENDERS, 2},
+    {"calibrate", "", 0.2, false},
+    {"bench", "--tree 1x11 --batch 128,1024 " CONTENDERS, 2, false},
     {"encoder",
      "--preset ultrafastbert-1x11 --neurons 4095,3072 --batch 8 --seq 128 -v fff_naive -v fff_auto --best 6",
-     5},
+     5, false},
     {"encoder", "--preset ultrafastbert-1x11 --batch 1,8,64 --seq 32,64,128,256,512 -v fff_naive --best 2",
-     23},
+     23, false},
     {0},
 };
 
 static const ffl_study_step smoke[] = {
-    {"check", "--tree 1x3 --width 16 --fixture random,ties", 1},
-    {"check", "--invariance --properties --tree 1x3 --width 16 --batch 8", 1},
-    {"bench", "--tree 1x3 --width 16 --neurons 15,12,16 --leaf 2x4 --moe 4x4:2 --batch 1,8 --cache hot", 1},
-    {"bench", "--tree 1x3 --width 16 --batch 8 --routing single -x ff_*", 1},
-    {"published", "--tree 1x3 --width 16 --batch 8", 1},
+    {"check", "--tree 1x3 --width 16 --fixture random,ties", 1, false},
+    {"check", "--invariance --properties --tree 1x3 --width 16 --batch 8", 1, false},
+    {"bench", "--tree 1x3 --width 16 --neurons 15,12,16 --leaf 2x4 --moe 4x4:2 --batch 1,8 --cache hot", 1,
+     false},
+    {"bench", "--tree 1x3 --width 16 --batch 8 --routing single -x ff_*", 1, false},
+    {"published", "--tree 1x3 --width 16 --batch 8", 1, false},
     {0},
 };
 

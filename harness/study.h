@@ -12,8 +12,7 @@ typedef struct ffl_study_step {
     const char *command; /* NULL ends the steps */
     const char *line;    /* options, over those given to `fflab study` */
     double share; /* of the time budget, in parts: "calibrate", which may be skipped, leaves its part */
-    bool device; /* only where a device can be timed; elsewhere it is left out, with the reason, and its share
-                  */
+    bool device;  /* only where one can be timed; elsewhere it is left out, reason told, and its share too */
 } ffl_study_step;
 
 typedef struct ffl_study {

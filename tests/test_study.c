@@ -1,4 +1,5 @@
 /* The whole way through the program: the smoke study, its report, resuming it, and what it refuses. */
+#include "harness/bench/device_stage.h"
 #include "harness/commands.h"
 #include "harness/peers/peers.h"
 #include "harness/registry.h"
@@ -93,6 +94,19 @@ Test(study, every_step_of_every_study_is_a_valid_command_line)
             ffl_options_free(&merged);
         }
     }
+}
+
+/* A shard without cases: what steps say, in no time. */
+Test(study, steps_for_a_device_are_left_out_where_none_is_timed)
+{
+    const char *why;
+    if (ffl_device_timing(&why))
+        cr_skip("a device is timed here");
+    run_shell("\"$FFLAB\" study peers --shard 4999/5000 --budget 1s --out \"$DIR/s\"", &result);
+    cr_assert_eq(result.exit_code, 5, "%s%s", result.out, result.err);
+    expect(result.out, "step 7 of 7: fflab bench --tree 1x11 ");
+    expect(result.out, "left out: ");
+    expect(result.out, why);
 }
 
 Test(study, without_a_folder_all_steps_share_a_new_one_and_the_newest_is_found_again)
