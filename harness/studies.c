@@ -54,13 +54,14 @@ static const ffl_study_step trees[] = {
 #define PEERS "--tree 1x11 --neurons 4095 --leaf 9x8,5x128 --moe 512x8:1,64x64:1,16x256:2 "
 static const ffl_study_step peers[] = {
     {"check", "-v fff_leaf_* -v moe_*", 2, false},
-    {"check", "-v *torch* -x *_compiled* --tree 1x11,8x2 --batch 1,17", 1, false},
-    {"bench", PEERS "--batch 1,16,128,1024 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch* -x *_cuda", 6,
+    {"check", "-v *torch* -x *_compiled* --tree 1x11,8x2 --leaf 9x8,4x3 --moe 512x8:1,9x5:2 --batch 1,17",
+     1.5, false},
+    {"bench", PEERS "--batch 1,16,128,1024 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch* -x *_cuda", 8,
      false},
     {"bench",
      "--tree 1x11 --neurons 4095 --leaf 9x8 --moe 512x8:1 --batch 16384 --class f32 -v ff_tiled_avx512 -v "
      "ff_onednn "
-     "-v fff_buckets_avx512 -v *grouped* -v *torch_linear* -v *torch_gather* -x *_cuda",
+     "-v fff_buckets_avx512 -v *grouped* -v *torch_linear* -v *torch_gather* -v *torch_loop* -x *_cuda",
      3, false},
     {"bench", "--tree 2x10,8x8,64x5 --batch 1,16,128,1024 " CONTENDERS "-x ff_onednn -x ff_blas3_*", 1,
      false},
@@ -113,7 +114,7 @@ const ffl_study ffl_studies[] = {
     {"paper", "H=768, 1x11 against 4095 and 3072 dense neurons, batches 1 to 16384 (default)", 522, paper},
     {"trees", "the trained family 3072x0 to 1x11, batches 1 to 16384", 540, trees},
     {"depth", "one tree of depth 3 to 15, batches 1, 128 and 1024", 300, depth},
-    {"peers", "leaf trees, mixtures of experts and PyTorch beside 1x11, batches 1 to 16384", 600, peers},
+    {"peers", "leaf trees, mixtures of experts and PyTorch beside 1x11, batches 1 to 16384", 700, peers},
     {"threads", "one thread against two, one tree and many", 300, threads},
     {"encoder", "the whole model: 1x11 in a 16-layer encoder, 1 x 32 to 64 x 512 tokens", 1800, encoder},
     {"smoke", "a layer of 15 neurons, in seconds: does everything work here?", 6, smoke},

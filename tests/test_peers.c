@@ -79,6 +79,9 @@ static const row leaf = {"fff_leaf_ours", "fff_leaf", "none", "leaf 9x8", 0, 0, 
 static const row mixture = {"moe_ours", "moe", "none", "moe 512x8:2", 0, 0, 4096, 16, 16, 20, "PASSED"};
 static const row program = {"ff_linear", "ff", "process", "dense", 0, 0, 4095, 16, 16, 50, "PASSED"};
 
+static const row leaf_program = {"fff_leaf_gather", "fff_leaf", "process", "leaf 9x8", 0, 0, 4096, 16, 16, 1,
+                                 "PASSED"};
+
 static row with(row r, const char *variant, int batch, int tokens, double us)
 {
     r.variant = variant;
@@ -96,6 +99,8 @@ Test(peers, every_function_has_a_line_and_every_program)
                            dense,
                            with(dense, "ff_slow", 16, 16, 400),
                            program,
+                           leaf_program,
+                           with(leaf_program, "fff_leaf_loop", 128, 128, 1),
                            tree,
                            with(leaf, "fff_leaf_ours", 128, 128, 2),
                            with(dense, "ff_ours", 128, 64, 90)};
@@ -111,6 +116,11 @@ Test(peers, every_function_has_a_line_and_every_program)
     expect(text, "| FFF 1x11 | 8190 | 12 | 5.00 µs (10.0x) | – |\n");
     expect(text, "| leaf FFF 9x8 | 9215 | 8 + 9 gates | 4.00 µs (12.5x) | 2.00 µs (45.0x\\*) |\n");
     expect(text, "| MoE 512x8:2 | 9216 | 16 + 512 gates | 20.0 µs (2.50x) | – |\n");
+    /* Each program has a line, behind ours of that function. */
+    expect(
+        text,
+        "2.00 µs (45.0x\\*) |\n| leaf FFF 9x8, fff_leaf_gather | 9215 | 8 + 9 gates | 1.00 µs (50.0x) | – |\n"
+        "| leaf FFF 9x8, fff_leaf_loop | 9215 | 8 + 9 gates | – | 1.00 µs (90.0x\\*) |\n| MoE");
     cr_assert_lt(strstr(text, "| FF 4095 |"), strstr(text, "| FF 4095, ff_linear |"));
     cr_assert_lt(strstr(text, "| FFF 1x11 |"), strstr(text, "| leaf FFF 9x8 |"));
     expect(text, "| leaf FFF 9x8 | 16 | `fff_leaf_ours` | 4.00 µs [3.60, 4.40] | 77 | PASSED |");
