@@ -2,6 +2,7 @@
 #include "harness/journal.h"
 #include "harness/machine.h"
 #include "harness/results.h"
+#include "reports/date.h"
 #include "reports/journal_line.h"
 #include "reports/lines.h"
 #include <errno.h>
@@ -48,13 +49,6 @@ static const char *run_name(void)
             name[i] = "abcdefghijkmnpqrstuvwxyz23456789"[lot & 31];
     }
     return name;
-}
-
-static void stamp_date(char *out, size_t size)
-{
-    const time_t now = time(NULL);
-    struct tm utc;
-    strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
 }
 
 /* A skipped case is not done: resuming is the occasion to make up for it. */
@@ -185,7 +179,7 @@ static ffl_status start(ffl_journal *journal)
     strcpy(run.kind, "run");
     snprintf(run.run, sizeof run.run, "%s", run_name());
     snprintf(run.key, sizeof run.key, "run/%s", run_name());
-    stamp_date(run.date, sizeof run.date);
+    ffl_date_write(time(NULL), run.date);
     run.circumstances = ffl_circumstances();
     if (run.circumstances && ffl_option_given(journal->options, FFL_OPT_SHARD))
         json_object_set_new(run.circumstances, "shard", json_string(journal->options->value[FFL_OPT_SHARD]));
@@ -199,7 +193,7 @@ ffl_status ffl_journal_write(ffl_journal *journal, ffl_record *record)
     if (journal->file < 0)
         FFL_TRY(start(journal));
     snprintf(record->run, sizeof record->run, "%s", run_name());
-    stamp_date(record->date, sizeof record->date);
+    ffl_date_write(time(NULL), record->date);
     return append(journal, record);
 }
 

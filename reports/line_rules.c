@@ -1,5 +1,5 @@
-#define _GNU_SOURCE
 #include "reports/line_rules.h"
+#include "reports/date.h"
 #include "reports/record.h"
 #include <math.h>
 #include <stdio.h>
@@ -244,30 +244,21 @@ static json_t *command(const json_t *facts, const json_t *line, const char *of)
 
 /* ---- Dates ---- */
 
-static bool read_date(const char *text, time_t *out)
-{
-    struct tm utc = {0};
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    *out = end ? timegm(&utc) : 0;
-    return end && !*end;
-}
-
 json_t *ffl_line_date(const char *start, json_int_t seconds)
 {
     time_t time;
-    struct tm utc;
-    char text[40];
-    if (!read_date(start, &time) || seconds < -((json_int_t)1 << 32) || seconds > (json_int_t)1 << 32)
+    char text[FFL_DATE_SIZE];
+    if (!ffl_date_read(start, &time) || seconds < -((json_int_t)1 << 32) || seconds > (json_int_t)1 << 32)
         return NULL;
     time += (time_t)seconds;
-    return strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&time, &utc)) ? json_string(text)
-                                                                                    : NULL;
+    ffl_date_write(time, text);
+    return *text ? json_string(text) : NULL;
 }
 
 json_int_t ffl_line_seconds(const char *start, const char *end)
 {
     time_t from, to;
-    return read_date(start, &from) && read_date(end, &to) ? (json_int_t)(to - from) : 0;
+    return ffl_date_read(start, &from) && ffl_date_read(end, &to) ? (json_int_t)(to - from) : 0;
 }
 
 static json_t *date(const json_t *facts, const json_t *line, const char *of)

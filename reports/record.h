@@ -10,6 +10,7 @@
 #define FFL_REPORTS_RECORD_H
 
 #include "kernels/status.h"
+#include "reports/date.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +32,7 @@ typedef struct ffl_record {
     char key[640];      /* identity of the case: --resume skips keys that are there */
     char group[480];    /* bench: rows of one group were timed interleaved and may be compared */
     char command[1024]; /* repeats exactly this row */
-    char date[32];      /* UTC, ISO 8601 */
+    char date[FFL_DATE_SIZE];      /* UTC, ISO 8601 */
 
     /* the variant */
     char variant[64], operation[12], family[12], library[12], isa[16], clazz[8], place[8];

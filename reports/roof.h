@@ -11,7 +11,7 @@ typedef struct ffl_roof {
     char place[8]; /* "host" or "cuda" */
     char device[128]; /* the GPU; "" on the host */
     char unit[12];    /* "GFLOP/s", "GOP/s", "GB/s", "GHz" */
-    char date[32];    /* when it was measured: UTC, ISO 8601 */
+    char date[FFL_DATE_SIZE];    /* when it was measured: UTC, ISO 8601 */
     int64_t threads;
     double value;  /* the best of all rounds: a roof is a maximum */
     double median; /* of all rounds: far below, and the machine was disturbed */

@@ -140,3 +140,18 @@ Test(record, ignores_fields_it_does_not_know)
     json_decref(json);
     ffl_record_free(&r);
 }
+
+Test(record, dates_are_of_one_form)
+{
+    char text[FFL_DATE_SIZE];
+    time_t when;
+    ffl_date_write(1795385431, text);
+    cr_assert_str_eq(text, "2026-11-22T22:10:31Z");
+    cr_assert(ffl_date_read(text, &when));
+    cr_assert_eq(when, 1795385431);
+    cr_assert_not(ffl_date_read("2026-11-22T22:10:31", &when));
+    cr_assert_not(ffl_date_read("2026-11-22T22:10:31Z and more", &when));
+    cr_assert_not(ffl_date_read("", &when));
+    ffl_date_write((time_t)INT64_MAX, text); /* no year holds it */
+    cr_assert_str_eq(text, "");
+}

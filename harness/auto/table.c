@@ -3,6 +3,7 @@
 #include "harness/commit.h"
 #include "harness/registry.h"
 #include "kernels/memory.h"
+#include "reports/date.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -215,10 +216,8 @@ static json_t *cell_json(const ffl_tuned_cell *c)
 
 static json_t *table_json(const ffl_tuned_table *table)
 {
-    char date[32];
-    struct tm utc;
-    const time_t now = time(NULL);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    char date[FFL_DATE_SIZE];
+    ffl_date_write(time(NULL), date);
     json_t *cells = json_array();
     for (size_t i = 0; i < table->count; i++)
         json_array_append_new(cells, cell_json(&table->cells[i]));

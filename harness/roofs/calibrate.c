@@ -6,6 +6,7 @@
 #include "harness/roofs/roofs.h"
 #include "kernels/cpu.h"
 #include "kernels/team.h"
+#include "reports/date.h"
 #include "reports/roof_table.h"
 #include <stdio.h>
 #include <string.h>
@@ -64,13 +65,11 @@ ffl_status ffl_roofs_are_fresh(const ffl_options *options, double seconds, bool 
 {
     settings s;
     ffl_roofs roofs;
-    char since[32];
-    struct tm utc;
+    char since[FFL_DATE_SIZE];
     const char *why;
-    const time_t then = time(NULL) - (time_t)seconds;
     FFL_TRY(read_settings(options, &s));
     FFL_TRY(ffl_roofs_load(&roofs));
-    strftime(since, sizeof since, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&then, &utc));
+    ffl_date_write(time(NULL) - (time_t)seconds, since);
     *fresh = !ffl_device_timing(&why) || has_since(&roofs, "cuda", 1, since);
     for (size_t i = 0; i < s.count; i++)
         *fresh = *fresh && has_since(&roofs, "host", s.threads[i], since);

@@ -4,6 +4,7 @@
 #include "harness/bench/device_stage.h"
 #include "harness/roofs/roofs.h"
 #include "kernels/device.h"
+#include "reports/date.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,12 +68,10 @@ static ffl_status measure(const gauge *g, void *stream, void *const events[2], f
         FFL_TRY(run_round(g, stream, events, &rates[count++]));
     qsort(rates, count, sizeof *rates, ascending);
     ffl_roof roof = {.place = "cuda", .threads = 1, .rounds = (int64_t)count, .bytes = g->bytes};
-    const time_t now = time(NULL);
-    struct tm utc;
     snprintf(roof.name, sizeof roof.name, "%s", g->name);
     snprintf(roof.unit, sizeof roof.unit, "%s", g->unit);
     snprintf(roof.device, sizeof roof.device, "%s", ffl_device_name());
-    strftime(roof.date, sizeof roof.date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    ffl_date_write(time(NULL), roof.date);
     roof.value = rates[count - 2];
     roof.median = rates[count / 2];
     return ffl_roofs_put(out, &roof);

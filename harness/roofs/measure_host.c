@@ -7,6 +7,7 @@
 #include "harness/worker.h"
 #include "harness/workload/random.h"
 #include "kernels/memory.h"
+#include "reports/date.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,13 +195,12 @@ static ffl_status visit_all(bank *b)
 static ffl_status keep_results(bank *b, ffl_roofs *out)
 {
     const time_t now = time(NULL);
-    struct tm utc;
     for (size_t i = 0; i < b->count; i++) {
         ffl_gauge *g = &b->gauge[i];
         ffl_roof roof = {.place = "host", .threads = g->threads, .rounds = (int64_t)g->count, .bytes = NAN};
         snprintf(roof.name, sizeof roof.name, "%s", g->name);
         snprintf(roof.unit, sizeof roof.unit, "%s", g->unit);
-        strftime(roof.date, sizeof roof.date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+        ffl_date_write(now, roof.date);
         ffl_gauge_result(g, &roof.value, &roof.median);
         if (g->kind == FFL_GAUGE_CHAIN) { /* of one processor */
             roof.value /= g->threads;

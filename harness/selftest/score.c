@@ -1,6 +1,7 @@
 #include "harness/selftest/score.h"
 #include "harness/cache_folder.h"
 #include "harness/commit.h"
+#include "reports/date.h"
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -13,13 +14,12 @@ void ffl_score_words(const ffl_score *score, char *out, size_t size)
 
 void ffl_score_store(const ffl_score *score)
 {
-    char path[4096], draft[4110], date[32];
-    const time_t now = time(NULL);
+    char path[4096], draft[4110], date[FFL_DATE_SIZE];
     ffl_cache_file("selftest.json", true, path, sizeof path);
     if (!*path)
         return;
     snprintf(draft, sizeof draft, "%s.part", path);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+    ffl_date_write(time(NULL), date);
     json_t *json = json_pack("{s:I, s:I, s:I, s:I, s:s, s:s}", "caught", (json_int_t)score->caught, "mutants",
                              (json_int_t)score->mutants, "false_alarms", (json_int_t)score->false_alarms,
                              "honest", (json_int_t)score->honest, "commit", FFL_COMMIT, "date", date);
