@@ -102,6 +102,13 @@ typedef enum ffl_option {
 
 enum { FFL_OPTION_LISTS = FFL_OPT_PROCESS + 1 }; /* options that may be repeated come first */
 
+/* What several commands take, for their lists: which variants on which layers, and how long work is done. */
+#define FFL_OPTIONS_OF_ROWS                                                                                  \
+    FFL_OPT_VARIANT, FFL_OPT_EXCLUDE, FFL_OPT_TREE, FFL_OPT_NEURONS, FFL_OPT_WIDTH, FFL_OPT_WIDTH_OUT,       \
+        FFL_OPT_ACTIVATION, FFL_OPT_BATCH, FFL_OPT_THREADS, FFL_OPT_CLASS, FFL_OPT_SEED
+#define FFL_OPTIONS_OF_JOBS                                                                                  \
+    FFL_OPT_BUDGET, FFL_OPT_OUT, FFL_OPT_JSON, FFL_OPT_RESUME, FFL_OPT_IN_PROCESS, FFL_OPT_TIMEOUT
+
 struct ffl_command;
 
 typedef struct ffl_options {

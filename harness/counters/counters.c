@@ -188,14 +188,9 @@ static ffl_status run(const ffl_options *options, int *exit_code)
 }
 
 static const ffl_option counters_options[] = {
-    FFL_OPT_VARIANT,   FFL_OPT_EXCLUDE,      FFL_OPT_PLUGIN,
-    FFL_OPT_TREE,      FFL_OPT_NEURONS,      FFL_OPT_WIDTH,
-    FFL_OPT_WIDTH_OUT, FFL_OPT_ACTIVATION,   FFL_OPT_PRESET,
-    FFL_OPT_BATCH,     FFL_OPT_THREADS,      FFL_OPT_CLASS,
-    FFL_OPT_ROUTING,   FFL_OPT_CPUS,         FFL_OPT_SEED,
-    FFL_OPT_JSON,      FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
-    FFL_OPT_COUNT,
-};
+    FFL_OPTIONS_OF_ROWS, FFL_OPT_PLUGIN, FFL_OPT_PRESET,       FFL_OPT_ROUTING,
+    FFL_OPT_CPUS,        FFL_OPT_JSON,   FFL_OPT_BLAS_LIBRARY, FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_COUNT};
 
 const ffl_command ffl_command_counters = {
     .name = "counters",

@@ -193,30 +193,10 @@ static ffl_status run(const ffl_options *options, int *exit_code)
     return status;
 }
 
-static const ffl_option tune_options[] = {FFL_OPT_VARIANT,
-                                          FFL_OPT_EXCLUDE,
-                                          FFL_OPT_TREE,
-                                          FFL_OPT_NEURONS,
-                                          FFL_OPT_WIDTH,
-                                          FFL_OPT_WIDTH_OUT,
-                                          FFL_OPT_ACTIVATION,
-                                          FFL_OPT_BATCH,
-                                          FFL_OPT_THREADS,
-                                          FFL_OPT_CLASS,
-                                          FFL_OPT_ROUTING,
-                                          FFL_OPT_CPUS,
-                                          FFL_OPT_SEED,
-                                          FFL_OPT_BUDGET,
-                                          FFL_OPT_OUT,
-                                          FFL_OPT_JSON,
-                                          FFL_OPT_RESUME,
-                                          FFL_OPT_FULL,
-                                          FFL_OPT_IN_PROCESS,
-                                          FFL_OPT_TIMEOUT,
-                                          FFL_OPT_TABLE,
-                                          FFL_OPT_REPORT,
-                                          FFL_OPT_KEEP_BLAS_ENVIRONMENT,
-                                          FFL_OPT_COUNT};
+static const ffl_option tune_options[] = {
+    FFL_OPTIONS_OF_ROWS, FFL_OPTIONS_OF_JOBS, FFL_OPT_ROUTING, FFL_OPT_CPUS,
+    FFL_OPT_FULL,        FFL_OPT_TABLE,       FFL_OPT_REPORT,  FFL_OPT_KEEP_BLAS_ENVIRONMENT,
+    FFL_OPT_COUNT};
 
 const ffl_command ffl_command_tune = {
     .name = "tune",
