@@ -257,6 +257,8 @@ ffl_status ffl_record_from_json(const json_t *json, ffl_record *record)
     }
     if (status == FFL_OK && record->schema > FFL_RECORD_SCHEMA)
         status = ffl_fail(FFL_BAD_INPUT, "written by a newer fflab (schema %lld)", (long long)record->schema);
+    if (status == FFL_OK && record->schema < 1)
+        status = ffl_fail(FFL_BAD_INPUT, "\"schema\" %lld: they count from 1", (long long)record->schema);
     if (status == FFL_OK && json_object_get(json, "samples_ns"))
         status = decode_samples(json_object_get(json, "samples_ns"), &record->samples);
     if (status == FFL_OK)

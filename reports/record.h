@@ -107,7 +107,7 @@ void ffl_record_free(ffl_record *record);
 /* New reference, NULL without memory. */
 json_t *ffl_record_to_json(const ffl_record *record);
 
-/* FFL_BAD_INPUT names the field that has the wrong type or does not fit, or a schema newer than ours.
+/* FFL_BAD_INPUT names the field that has the wrong type or does not fit, or a schema that is not ours.
  * Unknown fields are ignored. On failure nothing is left to free. */
 ffl_status ffl_record_from_json(const json_t *json, ffl_record *record);
 

@@ -120,6 +120,7 @@ Test(record, refuses_wrong_types_sizes_and_a_newer_schema_naming_the_field)
         {"{\"seed\": \"7x\"}", "\"seed\""},
         {"{\"seed\": \"18446744073709551616\"}", "\"seed\""},
         {"{\"schema\": 99}", "newer fflab"},
+        {"{\"schema\": 0}", "\"schema\" 0: they count from 1"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ffl_record r;
