@@ -8,6 +8,8 @@
 static constexpr unsigned THREADS = 256, ONE_BLOCK = 1024;
 static constexpr size_t BLOCKS_MAX = 1 << 20;
 
+/* All kernels here run behind the one before them: each waits first (launch.cuh). */
+
 /* Pairs that are not worth two more kernels: their experts are read once for each of them. */
 static constexpr size_t LOOSE = 64;
 
@@ -64,16 +66,22 @@ __device__ static void list(const ffl_expert_pairs &p, size_t i)
 
 __global__ static void __launch_bounds__(THREADS) place_pairs(ffl_expert_pairs p)
 {
+    ffl_dependency_wait();
+    ffl_dependents_launch();
     place(p, (size_t)blockIdx.x * THREADS + threadIdx.x);
 }
 
 __global__ static void __launch_bounds__(THREADS) list_pairs(ffl_expert_pairs p)
 {
+    ffl_dependency_wait();
+    ffl_dependents_launch();
     list(p, (size_t)blockIdx.x * THREADS + threadIdx.x);
 }
 
 __global__ static void __launch_bounds__(ONE_BLOCK) order_pairs(ffl_expert_pairs p)
 {
+    ffl_dependency_wait();
+    ffl_dependents_launch();
     for (size_t i = 0; i < p.pairs; i += ONE_BLOCK)
         place(p, i + threadIdx.x);
     __syncthreads();
@@ -87,10 +95,10 @@ static ffl_status order_on(cudaStream_t stream, const ffl_expert_pairs *p)
         return FFL_OK;
     const unsigned blocks = (unsigned)(((size_t)p->pairs + THREADS - 1) / THREADS);
     if (p->pairs <= ONE_BLOCK_PAIRS) {
-        FFL_LAUNCH(order_pairs, 1, ONE_BLOCK, 0, stream, *p);
+        FFL_LAUNCH_BEHIND(order_pairs, 1, ONE_BLOCK, 0, stream, *p);
     } else {
-        FFL_LAUNCH(place_pairs, blocks, THREADS, 0, stream, *p);
-        FFL_LAUNCH(list_pairs, blocks, THREADS, 0, stream, *p);
+        FFL_LAUNCH_BEHIND(place_pairs, blocks, THREADS, 0, stream, *p);
+        FFL_LAUNCH_BEHIND(list_pairs, blocks, THREADS, 0, stream, *p);
     }
     FFL_CUDA_TRY(cudaGetLastError());
     return FFL_OK;
@@ -177,6 +185,8 @@ __global__ static void __launch_bounds__(FFL_SMALL_THREADS) narrow(narrow_expert
     __align__(16) __shared__ float hidden[8 * COLUMNS][FFL_SMALL_PITCH];
     const unsigned width = (unsigned)n.l.expert_width, row = threadIdx.x / 8;
     const unsigned quads = ((unsigned)n.l.width_out + 3) / 4;
+    ffl_dependency_wait();
+    ffl_dependents_launch();
     const size_t tiles = ffl_expert_tiles(pairs);
     for (size_t i = blockIdx.x; i < tiles; i += gridDim.x) {
         const ffl_expert_tile tile = ffl_expert_tile_at(pairs, i);
@@ -217,6 +227,7 @@ __global__ static void __launch_bounds__(THREADS)
     combine(const float *out, size_t pitch, const float *share, unsigned chosen, float *y, size_t ldy,
             unsigned width, size_t tokens)
 {
+    ffl_dependency_wait();
     for (size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x; i < tokens * width;
          i += (size_t)gridDim.x * THREADS) {
         const size_t token = i / width, column = i % width;
@@ -233,9 +244,9 @@ static ffl_status narrow_on(cudaStream_t stream, const narrow_experts &n, const 
     const size_t tiles = ffl_expert_tiles_most(pairs);
     const unsigned blocks = (unsigned)(tiles < BLOCKS_MAX ? tiles : BLOCKS_MAX);
     if (n.l.expert_width <= 8)
-        FFL_LAUNCH(narrow<1>, blocks, FFL_SMALL_THREADS, ffl_small_shared<1>, stream, n, *pairs);
+        FFL_LAUNCH_BEHIND(narrow<1>, blocks, FFL_SMALL_THREADS, ffl_small_shared<1>, stream, n, *pairs);
     else
-        FFL_LAUNCH(narrow<4>, blocks, FFL_SMALL_THREADS, ffl_small_shared<4>, stream, n, *pairs);
+        FFL_LAUNCH_BEHIND(narrow<4>, blocks, FFL_SMALL_THREADS, ffl_small_shared<4>, stream, n, *pairs);
     FFL_CUDA_TRY(cudaGetLastError());
     return FFL_OK;
 }
@@ -394,16 +405,16 @@ static ffl_status wide_run(const ffl_experts *e, ffl_expert_pairs pairs, const f
     if (!pairs.loose && ffl_grouped_fits_large(&first) && ffl_grouped_fits_large(&second))
         pairs.tile_rows = ffl_grouped_tile_rows(pairs.pairs, l->experts, columns, e->multiprocessors);
     FFL_TRY(order_on(stream, &pairs));
-    FFL_TRY(ffl_grouped_run(&first, &pairs, stream));
-    return ffl_grouped_run(&second, &pairs, stream);
+    FFL_TRY(ffl_grouped_run(&first, &pairs, e->multiprocessors, true, stream));
+    return ffl_grouped_run(&second, &pairs, e->multiprocessors, true, stream);
 }
 
 static ffl_status combine_on(const ffl_experts *e, const ffl_expert_pairs *pairs, const float *out, float *y,
                              size_t ldy, size_t tokens, cudaStream_t stream)
 {
     const size_t width = e->layer->width_out, blocks = (tokens * width + THREADS - 1) / THREADS;
-    FFL_LAUNCH(combine, (unsigned)(blocks < BLOCKS_MAX ? blocks : BLOCKS_MAX), THREADS, 0, stream, out,
-               e->out_pitch, pairs->share, pairs->chosen, y, ldy, (unsigned)width, tokens);
+    FFL_LAUNCH_BEHIND(combine, (unsigned)(blocks < BLOCKS_MAX ? blocks : BLOCKS_MAX), THREADS, 0, stream, out,
+                      e->out_pitch, pairs->share, pairs->chosen, y, ldy, (unsigned)width, tokens);
     FFL_CUDA_TRY(cudaGetLastError());
     return FFL_OK;
 }

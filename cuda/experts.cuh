@@ -2,15 +2,18 @@
  * What leaf FFF and mixtures of experts share on the GPU: once the tokens have chosen, everything.
  *
  * A pair is a token and one of the experts that it chose; pair token·chosen + c, c by descending gate. A
- * variant's first kernels write down each pair's expert (ffl_expert_take) and, for mixtures, its share. Then
- * ffl_experts_run
- *   - gives every expert that was chosen a place for its pairs and cuts them into tiles: in whatever order
- * the experts come, in time by the pairs, not by the experts (depth 20 has a million leaves);
- *   - lets blocks take (expert, tile) one after the other. Narrow experts: both products in one kernel,
- * hidden values in shared memory. Wide ones: two grouped products, hidden values in scratch;
- *   - sums the outputs of a token's experts in the order of its pairs. One expert alone has a share of
- * exactly 1 and writes y itself. With few pairs each is a tile of its own: the first two kernels are left
- * out.
+ * variant's first kernels write down each pair's expert (ffl_expert_take) and, for mixtures, its share, and
+ * the last of them calls ffl_dependents_launch. Then ffl_experts_run goes on.
+ *
+ * Places: every expert that was chosen gets a row of places for its pairs, cut into tiles; in whatever order
+ * the experts come, and in time by the pairs, not by the experts (depth 20 has a million leaves). Few pairs
+ * need none of this: each is a tile of its own.
+ *
+ * Products: blocks take one tile after the other. Narrow experts have both products in one kernel, hidden
+ * values in shared memory; wide ones two grouped products, hidden values in scratch.
+ *
+ * Sums: the outputs of a token's experts are added in the order of its pairs. One expert alone has a share of
+ * exactly 1 and writes y itself.
  *
  * The order of an expert's tokens depends on which block came first. No bit of a row does: each sum runs in
  * one order whatever the tile (small_tile.cuh, register_tile.cuh).

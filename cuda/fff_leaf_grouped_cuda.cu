@@ -27,6 +27,7 @@ __global__ static void __launch_bounds__(THREADS)
     descend(gates g, ffl_expert_pairs pairs, const float *x, size_t ldx)
 {
     const size_t token = (size_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    ffl_dependents_launch();
     if (blockIdx.x == 0 && threadIdx.x == 0)
         ffl_expert_begin(pairs);
     if (token >= pairs.pairs)

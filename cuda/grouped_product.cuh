@@ -83,8 +83,8 @@ static inline bool ffl_rows_wide(const float *rows, size_t ld)
     return (uintptr_t)rows % 16 == 0 && ld % 4 == 0;
 }
 
-/* Only enqueues; tiles of pairs->tile_rows. */
+/* Only enqueues; tiles of pairs->tile_rows. behind: as FFL_LAUNCH_BEHIND. */
 ffl_status ffl_grouped_run(const ffl_grouped_product *product, const ffl_expert_pairs *pairs,
-                           cudaStream_t stream);
+                           unsigned multiprocessors, bool behind, cudaStream_t stream);
 
 #endif

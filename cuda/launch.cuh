@@ -9,7 +9,8 @@
  *     FFL_LAUNCH_BEHIND(…);   as FFL_LAUNCH, for a kernel that may start while the one before it in the
  * stream still runs, once all its blocks have called ffl_dependents_launch() or ended; it must call
  *                             ffl_dependency_wait() before it touches what that kernel wrote or reads. Not
- * shown by the emulated device, where kernels run one after the other.
+ * shown by the emulated device, where kernels run one after the other. FFL_LAUNCH_BEHIND_IF(behind, …): so,
+ * or as FFL_LAUNCH.
  *
  * In a kernel: FFL_SHARED(float, rows); is the dynamic shared memory, 128-byte aligned. Static __shared__
  * variables work too, but not in kernels launched in clusters: the emulated device has one copy of those.
@@ -19,6 +20,8 @@
 
 #include "cuda/device.cuh"
 
+#define FFL_LAUNCH_BEHIND(...) FFL_LAUNCH_BEHIND_IF(true, __VA_ARGS__)
+
 #ifdef FFL_CUDA_EMULATED
 
 #define FFL_LAUNCH(kernel, grid, block, shared, stream, ...)                                                 \
@@ -27,8 +30,8 @@
 #define FFL_LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, stream, ...)                                \
     ffl_emulated_launch(#kernel, dim3(grid), dim3(block), (cluster), (shared), (stream),                     \
                         ffl_emulated_bind(kernel, __VA_ARGS__))
-#define FFL_LAUNCH_BEHIND(kernel, grid, block, shared, stream, ...)                                          \
-    FFL_LAUNCH(kernel, grid, block, shared, stream, __VA_ARGS__)
+#define FFL_LAUNCH_BEHIND_IF(behind, kernel, grid, block, shared, stream, ...)                               \
+    ((void)(behind), FFL_LAUNCH(kernel, grid, block, shared, stream, __VA_ARGS__))
 #define FFL_SHARED(type, name) type *const name = (type *)ffl_emulated_shared()
 
 __device__ static inline void ffl_dependents_launch()
@@ -73,8 +76,9 @@ __device__ static inline void ffl_named_barrier(unsigned id, unsigned threads)
 #define FFL_LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, stream, ...)                                \
     ffl_launch_with(ffl_cluster_attribute(cluster), kernel, dim3(grid), dim3(block), (shared), (stream),     \
                     __VA_ARGS__)
-#define FFL_LAUNCH_BEHIND(kernel, grid, block, shared, stream, ...)                                          \
-    ffl_launch_with(ffl_behind_attribute(), kernel, dim3(grid), dim3(block), (shared), (stream), __VA_ARGS__)
+#define FFL_LAUNCH_BEHIND_IF(behind, kernel, grid, block, shared, stream, ...)                               \
+    ffl_launch_with(ffl_behind_attribute(behind), kernel, dim3(grid), dim3(block), (shared), (stream),       \
+                    __VA_ARGS__)
 #define FFL_SHARED(type, name)                                                                               \
     extern __shared__ __align__(128) unsigned char ffl_shared_bytes[];                                       \
     type *const name = (type *)ffl_shared_bytes
@@ -103,11 +107,11 @@ static inline cudaLaunchAttribute ffl_cluster_attribute(unsigned cluster)
     return attribute;
 }
 
-static inline cudaLaunchAttribute ffl_behind_attribute()
+static inline cudaLaunchAttribute ffl_behind_attribute(bool behind)
 {
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
+    attribute.val.programmaticStreamSerializationAllowed = behind;
     return attribute;
 }
 

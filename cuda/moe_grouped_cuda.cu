@@ -64,6 +64,8 @@ __global__ static void __launch_bounds__(THREADS)
 {
     const size_t token = (size_t)blockIdx.x * WARPS + threadIdx.x / 32;
     const unsigned lane = threadIdx.x % 32;
+    ffl_dependency_wait();
+    ffl_dependents_launch();
     if (blockIdx.x == 0 && threadIdx.x == 0)
         ffl_expert_begin(pairs);
     if (token >= tokens)
@@ -137,8 +139,9 @@ static ffl_status choose_on(cudaStream_t stream, const ffl_layer *l, unsigned mu
                               ? ffl_grouped_tile_rows(tokens, 1, l->experts, multiprocessors)
                               : FFL_EXPERT_TILE;
     const ffl_expert_pairs all = ffl_expert_all_rows(tokens, rows);
-    FFL_TRY(ffl_grouped_run(&gates, &all, stream));
-    FFL_LAUNCH(choose, (unsigned)((tokens + WARPS - 1) / WARPS), THREADS, 0, stream, pairs, z, first, tokens);
+    FFL_TRY(ffl_grouped_run(&gates, &all, multiprocessors, false, stream));
+    FFL_LAUNCH_BEHIND(choose, (unsigned)((tokens + WARPS - 1) / WARPS), THREADS, 0, stream, pairs, z, first,
+                      tokens);
     FFL_CUDA_TRY(cudaGetLastError());
     return FFL_OK;
 }
