@@ -160,7 +160,7 @@ add_outputs(const narrow_experts &n, const ffl_expert_pairs &pairs, const ffl_ex
         for (unsigned r = 0; r < GROUP; r++)
 #pragma unroll
             for (unsigned j = 0; j < 4; j++)
-                sum[r][j] = __fmaf_rn(r < 4 ? low[r % 4] : high[r % 4], w[j], sum[r][j]);
+                sum[r][j] = ffl_multiply_add(r < 4 ? low[r % 4] : high[r % 4], w[j], sum[r][j]);
     }
     if (n.l.b_out)
         load_quad(n.l.b_out + tile.expert * n.l.width_out + column, left, n.wide_bias, bias);
@@ -234,7 +234,7 @@ __global__ static void __launch_bounds__(THREADS)
         const float *from = out + token * chosen * pitch + column, *shares = share + token * chosen;
         float sum = shares[0] * from[0];
         for (unsigned c = 1; c < chosen; c++)
-            sum = __fmaf_rn(shares[c], from[c * pitch], sum);
+            sum = ffl_multiply_add(shares[c], from[c * pitch], sum);
         y[token * ldy + column] = sum;
     }
 }

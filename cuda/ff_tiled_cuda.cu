@@ -6,7 +6,7 @@
 #include "cuda/register_tile.cuh"
 #include "kernels/variant.h"
 
-static constexpr unsigned PART = FFL_TILE_PART;
+static constexpr unsigned PART = FFL_REGISTER_PART;
 
 /* d [rows][columns] = epilogue(a [rows][depth] · b), b [columns][depth] where TRANSPOSED, else
  * [depth][columns]. */
@@ -25,11 +25,11 @@ __device__ static inline void store_results(const product &p, size_t row, size_t
 {
 #pragma unroll
     for (unsigned j = 0; j < PART; j++) {
-        const size_t c = column + ffl_tile_place(threadIdx.x % 16, j);
+        const size_t c = column + ffl_register_place(threadIdx.x % 16, j);
         const float bias = p.bias && c < p.columns ? p.bias[c] : 0.0f;
 #pragma unroll
         for (unsigned i = 0; i < PART; i++) {
-            const size_t r = row + ffl_tile_place(threadIdx.x / 16, i);
+            const size_t r = row + ffl_register_place(threadIdx.x / 16, i);
             const float z = sum[i][j] + bias;
             if (r < p.rows && c < p.stored)
                 p.d[r * p.ldd + c] = ACTIVATE ? ffl_activate_device(p.activation, z) : z;
@@ -38,13 +38,14 @@ __device__ static inline void store_results(const product &p, size_t row, size_t
 }
 
 template <bool TRANSPOSED, bool ACTIVATE, bool WIDE>
-__global__ static void __launch_bounds__(FFL_TILE_THREADS, 2) tiles(product p)
+__global__ static void __launch_bounds__(FFL_REGISTER_THREADS, 2) tiles(product p)
 {
-    __align__(16) __shared__ ffl_tile_buffer a;
-    __align__(16) __shared__ ffl_tile_buffer b;
-    const size_t column = (size_t)blockIdx.x * FFL_TILE, row = (size_t)blockIdx.y * FFL_TILE;
+    __align__(16) __shared__ ffl_register_buffer a;
+    __align__(16) __shared__ ffl_register_buffer b;
+    const size_t column = (size_t)blockIdx.x * FFL_REGISTER_TILE,
+                 row = (size_t)blockIdx.y * FFL_REGISTER_TILE;
     const size_t own = row + threadIdx.x / 4;
-    const ffl_tile_operands o = {
+    const ffl_register_operands o = {
         {own < p.rows ? p.a + own * p.lda : nullptr, own + 64 < p.rows ? p.a + (own + 64) * p.lda : nullptr},
         p.b,
         p.ldb,
@@ -53,7 +54,7 @@ __global__ static void __launch_bounds__(FFL_TILE_THREADS, 2) tiles(product p)
         p.depth,
         p.readable};
     float sum[PART][PART] = {};
-    ffl_tile_product<TRANSPOSED, WIDE>(o, a, b, sum);
+    ffl_register_product<TRANSPOSED, WIDE>(o, a, b, sum);
     store_results<ACTIVATE>(p, row, column, sum);
 }
 
@@ -65,14 +66,14 @@ static bool quads_fit(const float *at, size_t ld, size_t length)
 template <bool TRANSPOSED, bool ACTIVATE>
 static ffl_status multiply_on(cudaStream_t stream, const product &p)
 {
-    const dim3 grid((unsigned)((p.columns + FFL_TILE - 1) / FFL_TILE),
-                    (unsigned)((p.rows + FFL_TILE - 1) / FFL_TILE));
+    const dim3 grid((unsigned)((p.columns + FFL_REGISTER_TILE - 1) / FFL_REGISTER_TILE),
+                    (unsigned)((p.rows + FFL_REGISTER_TILE - 1) / FFL_REGISTER_TILE));
     const bool wide =
         quads_fit(p.a, p.lda, p.readable) && quads_fit(p.b, p.ldb, TRANSPOSED ? p.depth : p.columns);
     if (wide)
-        FFL_LAUNCH((tiles<TRANSPOSED, ACTIVATE, true>), grid, FFL_TILE_THREADS, 0, stream, p);
+        FFL_LAUNCH((tiles<TRANSPOSED, ACTIVATE, true>), grid, FFL_REGISTER_THREADS, 0, stream, p);
     else
-        FFL_LAUNCH((tiles<TRANSPOSED, ACTIVATE, false>), grid, FFL_TILE_THREADS, 0, stream, p);
+        FFL_LAUNCH((tiles<TRANSPOSED, ACTIVATE, false>), grid, FFL_REGISTER_THREADS, 0, stream, p);
     FFL_CUDA_TRY(cudaGetLastError());
     return FFL_OK;
 }
@@ -80,7 +81,7 @@ static ffl_status multiply_on(cudaStream_t stream, const product &p)
 static bool supports(const ffl_layer *, size_t tokens, const char **why)
 {
     *why = "more tokens than a grid has rows of tiles";
-    return tokens <= (size_t)65535 * FFL_TILE;
+    return tokens <= (size_t)65535 * FFL_REGISTER_TILE;
 }
 
 /* Rows of hidden values are padded to whole quads, with zeros, so that 4095 neurons are read as fast as 4096.

@@ -63,18 +63,18 @@ __global__ static void __launch_bounds__(FFL_SMALL_THREADS)
 
 /* Operands at multiples of 16 bytes, and quads whole: whoever asks for 128 rows has seen to it. */
 template <bool TRANSPOSED>
-__global__ static void __launch_bounds__(FFL_TILE_THREADS, 2)
+__global__ static void __launch_bounds__(FFL_REGISTER_THREADS, 2)
     large_tiles(ffl_grouped_product p, ffl_expert_pairs pairs)
 {
-    __align__(16) __shared__ ffl_tile_buffer a;
-    __align__(16) __shared__ ffl_tile_buffer b;
+    __align__(16) __shared__ ffl_register_buffer a;
+    __align__(16) __shared__ ffl_register_buffer b;
     ffl_dependency_wait();
     ffl_dependents_launch();
-    const unsigned slices = (p.columns + FFL_TILE - 1) / FFL_TILE;
+    const unsigned slices = (p.columns + FFL_REGISTER_TILE - 1) / FFL_REGISTER_TILE;
     const size_t items = ffl_expert_tiles(pairs) * slices;
     for (size_t item = blockIdx.x; item < items; item += gridDim.x) {
         const ffl_expert_tile tile = ffl_expert_tile_at(pairs, item / slices);
-        ffl_tile_operands o = {};
+        ffl_register_operands o = {};
         for (unsigned half = 0; half < 2; half++) {
             const unsigned row = threadIdx.x / 4 + 64 * half;
             if (row < tile.rows)
@@ -82,20 +82,20 @@ __global__ static void __launch_bounds__(FFL_TILE_THREADS, 2)
         }
         o.b = p.b + tile.expert * apart(p);
         o.ldb = p.ldb;
-        o.column = item % slices * FFL_TILE;
+        o.column = item % slices * FFL_REGISTER_TILE;
         o.columns = p.columns;
         o.depth = o.readable = p.depth;
-        float sum[FFL_TILE_PART][FFL_TILE_PART] = {};
-        ffl_tile_product<TRANSPOSED, true>(o, a, b, sum);
+        float sum[FFL_REGISTER_PART][FFL_REGISTER_PART] = {};
+        ffl_register_product<TRANSPOSED, true>(o, a, b, sum);
 #pragma unroll
-        for (unsigned i = 0; i < FFL_TILE_PART; i++) {
-            const unsigned row = ffl_tile_place(threadIdx.x / 16, i);
+        for (unsigned i = 0; i < FFL_REGISTER_PART; i++) {
+            const unsigned row = ffl_register_place(threadIdx.x / 16, i);
             if (row >= tile.rows)
                 continue;
             float *d = p.d + ffl_expert_row(pairs, p.row_d, tile.first + row) * p.ldd;
 #pragma unroll
-            for (unsigned j = 0; j < FFL_TILE_PART; j++) {
-                const unsigned c = (unsigned)o.column + ffl_tile_place(threadIdx.x % 16, j);
+            for (unsigned j = 0; j < FFL_REGISTER_PART; j++) {
+                const unsigned c = (unsigned)o.column + ffl_register_place(threadIdx.x % 16, j);
                 if (c < p.columns)
                     d[c] = end_of(p, tile.expert, c, sum[i][j]);
             }
@@ -112,9 +112,10 @@ bool ffl_grouped_fits_large(const ffl_grouped_product *p)
 /* A large tile does its work twice as fast, where it is full and most multiprocessors have one. */
 unsigned ffl_grouped_tile_rows(size_t rows, size_t experts, size_t columns, unsigned multiprocessors)
 {
-    const size_t blocks = rows / FFL_TILE * ((columns + FFL_TILE - 1) / FFL_TILE);
-    return rows / experts >= FFL_TILE && columns >= FFL_TILE && 4 * blocks >= 3 * (size_t)multiprocessors
-               ? FFL_TILE
+    const size_t blocks = rows / FFL_REGISTER_TILE * ((columns + FFL_REGISTER_TILE - 1) / FFL_REGISTER_TILE);
+    return rows / experts >= FFL_REGISTER_TILE && columns >= FFL_REGISTER_TILE &&
+                   4 * blocks >= 3 * (size_t)multiprocessors
+               ? FFL_REGISTER_TILE
                : FFL_SMALL_ROWS;
 }
 
@@ -128,8 +129,8 @@ template <bool TRANSPOSED>
 static void launch_large(const ffl_grouped_product &p, const ffl_expert_pairs &pairs, bool behind,
                          cudaStream_t stream)
 {
-    FFL_LAUNCH_BEHIND_IF(behind, large_tiles<TRANSPOSED>, blocks_of(p, pairs, FFL_TILE), FFL_TILE_THREADS, 0,
-                         stream, p, pairs);
+    FFL_LAUNCH_BEHIND_IF(behind, large_tiles<TRANSPOSED>, blocks_of(p, pairs, FFL_REGISTER_TILE),
+                         FFL_REGISTER_THREADS, 0, stream, p, pairs);
 }
 
 template <bool TRANSPOSED, unsigned COLUMNS>
@@ -145,7 +146,7 @@ static void launch_small(const ffl_grouped_product &p, const ffl_expert_pairs &p
 ffl_status ffl_grouped_run(const ffl_grouped_product *p, const ffl_expert_pairs *pairs,
                            unsigned multiprocessors, bool behind, cudaStream_t stream)
 {
-    const bool large = pairs->tile_rows == FFL_TILE;
+    const bool large = pairs->tile_rows == FFL_REGISTER_TILE;
     if (p->transposed && large)
         launch_large<true>(*p, *pairs, behind, stream);
     else if (large)

@@ -34,6 +34,12 @@
     ((void)(behind), FFL_LAUNCH(kernel, grid, block, shared, stream, __VA_ARGS__))
 #define FFL_SHARED(type, name) type *const name = (type *)ffl_emulated_shared()
 
+/* a·b + c: rounded once on a GPU, twice here, where fmaf is a call that vectors cannot make. */
+__device__ static inline float ffl_multiply_add(float a, float b, float c)
+{
+    return a * b + c;
+}
+
 __device__ static inline void ffl_dependents_launch()
 {
 }
@@ -113,6 +119,11 @@ static inline cudaLaunchAttribute ffl_behind_attribute(bool behind)
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = behind;
     return attribute;
+}
+
+__device__ static inline float ffl_multiply_add(float a, float b, float c)
+{
+    return __fmaf_rn(a, b, c);
 }
 
 __device__ static inline void ffl_dependents_launch()

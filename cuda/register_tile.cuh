@@ -9,28 +9,28 @@
 
 #include "cuda/launch.cuh"
 
-static constexpr unsigned FFL_TILE = 128, FFL_TILE_STEP = 16, FFL_TILE_THREADS = 256;
-static constexpr unsigned FFL_TILE_PITCH = FFL_TILE + 4, FFL_TILE_PART = 8;
+static constexpr unsigned FFL_REGISTER_TILE = 128, FFL_REGISTER_STEP = 16, FFL_REGISTER_THREADS = 256;
+static constexpr unsigned FFL_REGISTER_PITCH = FFL_REGISTER_TILE + 4, FFL_REGISTER_PART = 8;
 
 /* What a tile multiplies. Rows of a are this thread's: threadIdx.x / 4 and 64 more; NULL: zeros. */
-struct ffl_tile_operands {
+struct ffl_register_operands {
     const float *a[2];
     const float *b; /* [columns][ldb] where TRANSPOSED, else [depth][ldb]; `column` is the tile's first */
     size_t ldb, column, columns, depth;
     size_t readable; /* of a row of a: depth, or more when zeros follow */
 };
 
-typedef float ffl_tile_buffer[2][FFL_TILE_STEP][FFL_TILE_PITCH];
+typedef float ffl_register_buffer[2][FFL_REGISTER_STEP][FFL_REGISTER_PITCH];
 
 /* Eight elements of a tile on their way to shared memory: two quads of one line of the source. */
-struct ffl_tile_quads {
-    float v[FFL_TILE_PART];
+struct ffl_register_quads {
+    float v[FFL_REGISTER_PART];
 };
 
 /* Four elements at place … of a line of `length`; zeros outside. WIDE: all quads are whole. */
 template <bool WIDE>
-__device__ static inline void ffl_tile_load_quad(const float *line, bool there, size_t place, size_t length,
-                                                 float *v)
+__device__ static inline void ffl_register_load_quad(const float *line, bool there, size_t place,
+                                                     size_t length, float *v)
 {
     if constexpr (WIDE) {
         const float4 q =
@@ -45,47 +45,50 @@ __device__ static inline void ffl_tile_load_quad(const float *line, bool there, 
 /* Lines of k: thread t takes places 4·(t % 4) … of lines t / 4 and t / 4 + 64, and turns them in shared
  * memory. */
 template <bool WIDE>
-__device__ static inline ffl_tile_quads ffl_tile_load_rows(const float *const (&rows)[2], size_t k,
-                                                           size_t depth)
+__device__ static inline ffl_register_quads ffl_register_load_rows(const float *const (&rows)[2], size_t k,
+                                                                   size_t depth)
 {
-    ffl_tile_quads q;
+    ffl_register_quads q;
     for (unsigned half = 0; half < 2; half++)
-        ffl_tile_load_quad<WIDE>(rows[half], rows[half], k + threadIdx.x % 4 * 4, depth, q.v + 4 * half);
+        ffl_register_load_quad<WIDE>(rows[half], rows[half], k + threadIdx.x % 4 * 4, depth, q.v + 4 * half);
     return q;
 }
 
 template <bool WIDE>
-__device__ static inline ffl_tile_quads ffl_tile_load_lines(const ffl_tile_operands &o, size_t k)
+__device__ static inline ffl_register_quads ffl_register_load_lines(const ffl_register_operands &o, size_t k)
 {
-    ffl_tile_quads q;
+    ffl_register_quads q;
     for (unsigned half = 0; half < 2; half++) {
         const size_t line = o.column + threadIdx.x / 4 + 64 * half;
-        ffl_tile_load_quad<WIDE>(o.b + line * o.ldb, line < o.columns, k + threadIdx.x % 4 * 4, o.depth,
-                                 q.v + 4 * half);
+        ffl_register_load_quad<WIDE>(o.b + line * o.ldb, line < o.columns, k + threadIdx.x % 4 * 4, o.depth,
+                                     q.v + 4 * half);
     }
     return q;
 }
 
-__device__ static inline void ffl_tile_store_lines(float (*to)[FFL_TILE_PITCH], const ffl_tile_quads &q)
+__device__ static inline void ffl_register_store_lines(float (*to)[FFL_REGISTER_PITCH],
+                                                       const ffl_register_quads &q)
 {
-    for (unsigned i = 0; i < FFL_TILE_PART; i++)
+    for (unsigned i = 0; i < FFL_REGISTER_PART; i++)
         to[threadIdx.x % 4 * 4 + i % 4][threadIdx.x / 4 + i / 4 * 64] = q.v[i];
 }
 
 /* Lines of columns: thread t takes places 4·(t % 32) … of lines t / 32 and t / 32 + 8. */
 template <bool WIDE>
-__device__ static inline ffl_tile_quads ffl_tile_load_columns(const ffl_tile_operands &o, size_t k)
+__device__ static inline ffl_register_quads ffl_register_load_columns(const ffl_register_operands &o,
+                                                                      size_t k)
 {
-    ffl_tile_quads q;
+    ffl_register_quads q;
     for (unsigned half = 0; half < 2; half++) {
         const size_t line = k + threadIdx.x / 32 + 8 * half;
-        ffl_tile_load_quad<WIDE>(o.b + line * o.ldb, line < o.depth, o.column + threadIdx.x % 32 * 4,
-                                 o.columns, q.v + 4 * half);
+        ffl_register_load_quad<WIDE>(o.b + line * o.ldb, line < o.depth, o.column + threadIdx.x % 32 * 4,
+                                     o.columns, q.v + 4 * half);
     }
     return q;
 }
 
-__device__ static inline void ffl_tile_store_columns(float (*to)[FFL_TILE_PITCH], const ffl_tile_quads &q)
+__device__ static inline void ffl_register_store_columns(float (*to)[FFL_REGISTER_PITCH],
+                                                         const ffl_register_quads &q)
 {
     for (unsigned half = 0; half < 2; half++)
         *(float4 *)&to[threadIdx.x / 32 + 8 * half][threadIdx.x % 32 * 4] =
@@ -93,23 +96,25 @@ __device__ static inline void ffl_tile_store_columns(float (*to)[FFL_TILE_PITCH]
 }
 
 template <bool TRANSPOSED, bool WIDE>
-__device__ static inline ffl_tile_quads ffl_tile_load_b(const ffl_tile_operands &o, size_t k)
+__device__ static inline ffl_register_quads ffl_register_load_b(const ffl_register_operands &o, size_t k)
 {
-    return TRANSPOSED ? ffl_tile_load_lines<WIDE>(o, k) : ffl_tile_load_columns<WIDE>(o, k);
+    return TRANSPOSED ? ffl_register_load_lines<WIDE>(o, k) : ffl_register_load_columns<WIDE>(o, k);
 }
 
 template <bool TRANSPOSED>
-__device__ static inline void ffl_tile_store_b(float (*to)[FFL_TILE_PITCH], const ffl_tile_quads &q)
+__device__ static inline void ffl_register_store_b(float (*to)[FFL_REGISTER_PITCH],
+                                                   const ffl_register_quads &q)
 {
     if (TRANSPOSED)
-        ffl_tile_store_lines(to, q);
+        ffl_register_store_lines(to, q);
     else
-        ffl_tile_store_columns(to, q);
+        ffl_register_store_columns(to, q);
 }
 
 /* Thread (i, j) of 16x16 owns rows 4i … 4i+3 and 64+4i …, columns likewise: reads of a warp meet no bank
  * twice. */
-__device__ static inline void ffl_tile_load_part(const float *line, unsigned i, float part[FFL_TILE_PART])
+__device__ static inline void ffl_register_load_part(const float *line, unsigned i,
+                                                     float part[FFL_REGISTER_PART])
 {
     const float4 low = *(const float4 *)(line + 4 * i), high = *(const float4 *)(line + 64 + 4 * i);
     part[0] = low.x, part[1] = low.y, part[2] = low.z, part[3] = low.w;
@@ -117,25 +122,25 @@ __device__ static inline void ffl_tile_load_part(const float *line, unsigned i, 
 }
 
 /* Row of a thread's sum[k] in the tile, i = threadIdx.x / 16; its column, i = threadIdx.x % 16. */
-__device__ static inline unsigned ffl_tile_place(unsigned i, unsigned k)
+__device__ static inline unsigned ffl_register_place(unsigned i, unsigned k)
 {
     return 4 * i + k % 4 + k / 4 * 64;
 }
 
-__device__ static inline void ffl_tile_multiply(const float (*a)[FFL_TILE_PITCH],
-                                                const float (*b)[FFL_TILE_PITCH],
-                                                float sum[FFL_TILE_PART][FFL_TILE_PART])
+__device__ static inline void ffl_register_multiply(const float (*a)[FFL_REGISTER_PITCH],
+                                                    const float (*b)[FFL_REGISTER_PITCH],
+                                                    float sum[FFL_REGISTER_PART][FFL_REGISTER_PART])
 {
 #pragma unroll
-    for (unsigned k = 0; k < FFL_TILE_STEP; k++) {
-        float left[FFL_TILE_PART], right[FFL_TILE_PART];
-        ffl_tile_load_part(a[k], threadIdx.x / 16, left);
-        ffl_tile_load_part(b[k], threadIdx.x % 16, right);
+    for (unsigned k = 0; k < FFL_REGISTER_STEP; k++) {
+        float left[FFL_REGISTER_PART], right[FFL_REGISTER_PART];
+        ffl_register_load_part(a[k], threadIdx.x / 16, left);
+        ffl_register_load_part(b[k], threadIdx.x % 16, right);
 #pragma unroll
-        for (unsigned i = 0; i < FFL_TILE_PART; i++)
+        for (unsigned i = 0; i < FFL_REGISTER_PART; i++)
 #pragma unroll
-            for (unsigned j = 0; j < FFL_TILE_PART; j++)
-                sum[i][j] = __fmaf_rn(left[i], right[j], sum[i][j]);
+            for (unsigned j = 0; j < FFL_REGISTER_PART; j++)
+                sum[i][j] = ffl_multiply_add(left[i], right[j], sum[i][j]);
     }
 }
 
@@ -143,23 +148,24 @@ __device__ static inline void ffl_tile_multiply(const float (*a)[FFL_TILE_PITCH]
  * far.
  */
 template <bool TRANSPOSED, bool WIDE>
-__device__ static inline void ffl_tile_product(const ffl_tile_operands &o, ffl_tile_buffer &a,
-                                               ffl_tile_buffer &b, float sum[FFL_TILE_PART][FFL_TILE_PART])
+__device__ static inline void ffl_register_product(const ffl_register_operands &o, ffl_register_buffer &a,
+                                                   ffl_register_buffer &b,
+                                                   float sum[FFL_REGISTER_PART][FFL_REGISTER_PART])
 {
-    ffl_tile_store_lines(a[0], ffl_tile_load_rows<WIDE>(o.a, 0, o.readable));
-    ffl_tile_store_b<TRANSPOSED>(b[0], ffl_tile_load_b<TRANSPOSED, WIDE>(o, 0));
+    ffl_register_store_lines(a[0], ffl_register_load_rows<WIDE>(o.a, 0, o.readable));
+    ffl_register_store_b<TRANSPOSED>(b[0], ffl_register_load_b<TRANSPOSED, WIDE>(o, 0));
     __syncthreads();
-    for (size_t k = 0, turn = 0; k < o.depth; k += FFL_TILE_STEP, turn ^= 1) {
-        const bool more = k + FFL_TILE_STEP < o.depth;
-        ffl_tile_quads next_a = {}, next_b = {};
+    for (size_t k = 0, turn = 0; k < o.depth; k += FFL_REGISTER_STEP, turn ^= 1) {
+        const bool more = k + FFL_REGISTER_STEP < o.depth;
+        ffl_register_quads next_a = {}, next_b = {};
         if (more) {
-            next_a = ffl_tile_load_rows<WIDE>(o.a, k + FFL_TILE_STEP, o.readable);
-            next_b = ffl_tile_load_b<TRANSPOSED, WIDE>(o, k + FFL_TILE_STEP);
+            next_a = ffl_register_load_rows<WIDE>(o.a, k + FFL_REGISTER_STEP, o.readable);
+            next_b = ffl_register_load_b<TRANSPOSED, WIDE>(o, k + FFL_REGISTER_STEP);
         }
-        ffl_tile_multiply(a[turn], b[turn], sum);
+        ffl_register_multiply(a[turn], b[turn], sum);
         if (more) {
-            ffl_tile_store_lines(a[turn ^ 1], next_a);
-            ffl_tile_store_b<TRANSPOSED>(b[turn ^ 1], next_b);
+            ffl_register_store_lines(a[turn ^ 1], next_a);
+            ffl_register_store_b<TRANSPOSED>(b[turn ^ 1], next_b);
         }
         __syncthreads();
     }

@@ -93,8 +93,8 @@ __device__ static inline void ffl_small_multiply(const float *stage, float (&sum
 #pragma unroll
             for (unsigned j = 0; j < COLUMNS; j++) {
                 const float w = TRANSPOSED ? b[j][i] : b[i % COLUMNS][j];
-                sum[0][j] = __fmaf_rn(a[0][i], w, sum[0][j]);
-                sum[1][j] = __fmaf_rn(a[1][i], w, sum[1][j]);
+                sum[0][j] = ffl_multiply_add(a[0][i], w, sum[0][j]);
+                sum[1][j] = ffl_multiply_add(a[1][i], w, sum[1][j]);
             }
     }
 }
