@@ -238,7 +238,7 @@ const ffl_command ffl_command_study = {
         "  trees   the trained family 3072x0, 1536x1 … 1x11, our kernels and the libraries' best; 10 "
         "minutes\n"
         "  depth   one tree of depth 3 to 15, likewise; 5 minutes\n"
-        "  peers   leaf trees, mixtures of experts and PyTorch beside 1x11, also on a device; 10 minutes\n"
+        "  peers   leaf trees, mixtures of experts and PyTorch beside 1x11, also on a device; 12 minutes\n"
         "  threads one thread against two, likewise; 5 minutes\n"
         "  encoder whole passes of UltraFastBERT, 1 x 32 to 64 x 512 tokens, against their ceilings; half an "
         "hour\n"
