@@ -53,16 +53,16 @@ static const ffl_study_step trees[] = {
  * same layers, in a table of their own. */
 #define PEERS "--tree 1x11 --neurons 4095 --leaf 9x8,5x128 --moe 512x8:1,64x64:1,16x256:2 "
 static const ffl_study_step peers[] = {
+    {"calibrate", "", 0.4, false},
     {"check", "-v fff_leaf_* -v moe_*", 2, false},
     {"check", "-v *torch* -x *_compiled* --tree 1x11,8x2 --leaf 9x8,4x3 --moe 512x8:1,9x5:2 --batch 1,17",
      1.5, false},
     {"bench", PEERS "--batch 1,16,128,1024 " CONTENDERS "-v fff_leaf_* -v moe_* -v *torch* -x *_cuda", 8,
      false},
     {"bench",
-     "--tree 1x11 --neurons 4095 --leaf 9x8 --moe 512x8:1 --batch 16384 --class f32 -v ff_tiled_avx512 -v "
-     "ff_onednn "
-     "-v fff_buckets_avx512 -v *grouped* -v *torch_linear* -v *torch_gather* -v *torch_loop* -x *_cuda",
-     3, false},
+     PEERS "--batch 16384 --class f32 -v ff_tiled_avx512 -v ff_onednn "
+           "-v fff_buckets_avx512 -v *grouped* -v *torch_linear* -v *torch_gather* -v *torch_loop* -x *_cuda",
+     4, false},
     {"bench", "--tree 2x10,8x8,64x5 --batch 1,16,128,1024 " CONTENDERS "-x ff_onednn -x ff_blas3_*", 1,
      false},
     {"bench", "--tree 1x11 --neurons 4095 --class bf16 --batch 1,16,128,1024 -v *bf16* -v *torch*", 1, false},

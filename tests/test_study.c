@@ -102,9 +102,12 @@ Test(study, steps_for_a_device_are_left_out_where_none_is_timed)
     const char *why;
     if (ffl_device_timing(&why))
         cr_skip("a device is timed here");
-    run_shell("\"$FFLAB\" study peers --shard 4999/5000 --budget 1s --out \"$DIR/s\"", &result);
+    /* Its roofs are not for other suites. */
+    run_shell("cp \"$FFLAB_CACHE_DIR\"/*.json \"$DIR\"; FFLAB_CACHE_DIR=\"$DIR\" \"$FFLAB\" study peers "
+              "--shard 4999/5000 --budget 1s --out \"$DIR/s\"",
+              &result);
     cr_assert_eq(result.exit_code, 5, "%s%s", result.out, result.err);
-    expect(result.out, "step 7 of 7: fflab bench --tree 1x11 ");
+    expect(result.out, "step 8 of 8: fflab bench --tree 1x11 ");
     expect(result.out, "left out: ");
     expect(result.out, why);
 }
