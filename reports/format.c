@@ -131,8 +131,11 @@ void ffl_format_provider(const ffl_row *row, char out[FFL_CELL])
 void ffl_format_flags(const ffl_row *row, char out[FFL_CELL])
 {
     const ffl_record *r = &row->record;
-    snprintf(out, FFL_CELL, "%s%s%s%s", r->emulated ? "EMULATED " : "", r->weak ? "WEAK " : "",
-             r->handicapped ? "HANDICAPPED " : "", r->implausible ? "IMPLAUSIBLE " : "");
+    char stolen[32] = "";
+    if (r->stolen >= FFL_STOLEN_MUCH)
+        snprintf(stolen, sizeof stolen, "STOLEN %.0f %% ", 100 * r->stolen);
+    snprintf(out, FFL_CELL, "%s%s%s%s%s", r->emulated ? "EMULATED " : "", r->weak ? "WEAK " : "",
+             r->handicapped ? "HANDICAPPED " : "", r->implausible ? "IMPLAUSIBLE " : "", stolen);
     const size_t length = strlen(out);
     if (length)
         out[length - 1] = '\0';

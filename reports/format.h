@@ -31,7 +31,10 @@ void ffl_format_shape(const ffl_row *row, char out[FFL_CELL]);
 /* "openblas SkylakeX", "none". */
 void ffl_format_provider(const ffl_row *row, char out[FFL_CELL]);
 
-/* "WEAK HANDICAPPED", "" without any. */
+/* From here on a row's flags say what the hypervisor took: medians of what it left may still be good. */
+#define FFL_STOLEN_MUCH 0.05
+
+/* "WEAK HANDICAPPED", "STOLEN 12 %", "" without any. */
 void ffl_format_flags(const ffl_row *row, char out[FFL_CELL]);
 
 /* "73 % of `read_l2`"; "–" where the roofs were not measured, or there is no row. */

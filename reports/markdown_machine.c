@@ -2,6 +2,8 @@
 #include "reports/format.h"
 #include "reports/markdown.h"
 #include "reports/roof_table.h"
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *text_of(const json_t *object, const char *name)
@@ -93,7 +95,31 @@ static void print_environment(FILE *file, json_t *environment)
     }
 }
 
-static void print_machine(FILE *file, const ffl_row *run)
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* What the hypervisor took while rows were timed. */
+static void print_stolen(FILE *file, const ffl_rows *rows, const char *machine)
+{
+    double *share = malloc((rows->count + 1) * sizeof *share);
+    size_t count = 0;
+    for (size_t i = 0; share && i < rows->count; i++)
+        if (rows->value[i].machine == machine && isfinite(rows->value[i].record.stolen))
+            share[count++] = rows->value[i].record.stolen;
+    if (count) {
+        char cell[FFL_CELL];
+        qsort(share, count, sizeof *share, by_value);
+        snprintf(cell, sizeof cell, "%.1f %% of the processors' time for the median row, %.1f %% at most",
+                 100 * share[count / 2], 100 * share[count - 1]);
+        print_line(file, "given to others by the hypervisor", cell);
+    }
+    free(share);
+}
+
+static void print_machine(FILE *file, const ffl_rows *rows, const ffl_row *run)
 {
     const json_t *all = run->record.circumstances, *machine = json_object_get(all, "machine"),
                  *build = json_object_get(all, "build"), *isa = json_object_get(machine, "isa");
@@ -132,6 +158,7 @@ static void print_machine(FILE *file, const ffl_row *run)
     const char *verifier = strchr(text_of(all, "verifier"), ' ');
     print_line(file, "verifier", verifier ? verifier + 1 : "");
     print_line(file, "set aside", text_of(all, "overridden"));
+    print_stolen(file, rows, run->machine);
     fputc('\n', file);
 }
 
@@ -195,7 +222,7 @@ void ffl_markdown_circumstances(const ffl_rows *rows, FILE *file)
         fprintf(file, "Rows of %zu machines; numbers of different machines are never compared.\n\n",
                 rows->machine_count);
     for (size_t m = 0; m < rows->machine_count; m++) {
-        print_machine(file, last_run(rows, rows->machines[m]));
+        print_machine(file, rows, last_run(rows, rows->machines[m]));
         ffl_markdown_roofs(rows, rows->machines[m], file);
     }
     if (rows->run_count == 0)

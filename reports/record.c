@@ -78,6 +78,7 @@ static const field fields[] = {
     FIELD("memory_mhz", REAL, memory_mhz),
     FIELD("own_clock", FLAG, own_clock),
     FIELD("emulated", FLAG, emulated),
+    FIELD("stolen", REAL, stolen),
     FIELD("clock_ns", REAL, clock_ns),
     FIELD("pack_ns", REAL, pack_ns),
     FIELD("pack_bytes", REAL, pack_bytes),

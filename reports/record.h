@@ -27,12 +27,12 @@ typedef struct ffl_samples {
 
 typedef struct ffl_record {
     int64_t schema;
-    char kind[12];      /* "run", "check", "bench", "encoder", "published", "roof" */
-    char run[48];       /* identity of the invocation that wrote it */
-    char key[640];      /* identity of the case: --resume skips keys that are there */
-    char group[480];    /* bench: rows of one group were timed interleaved and may be compared */
-    char command[1024]; /* repeats exactly this row */
-    char date[FFL_DATE_SIZE];      /* UTC, ISO 8601 */
+    char kind[12];            /* "run", "check", "bench", "encoder", "published", "roof" */
+    char run[48];             /* identity of the invocation that wrote it */
+    char key[640];            /* identity of the case: --resume skips keys that are there */
+    char group[480];          /* bench: rows of one group were timed interleaved and may be compared */
+    char command[1024];       /* repeats exactly this row */
+    char date[FFL_DATE_SIZE]; /* UTC, ISO 8601 */
 
     /* the variant */
     char variant[64], operation[12], family[12], library[12], isa[16], clazz[8], place[8];
@@ -76,6 +76,8 @@ typedef struct ffl_record {
     bool own_clock;             /* told by the program that did the work; wall_ns is then an exchange with it,
                                    per call */
     bool emulated;              /* the host played the device: never ranked, never reported */
+    double stolen;              /* share of its processors' time that the hypervisor gave to others while the
+                                   row's group was timed */
     double clock_ns;            /* least time between two readings of the clock: part of every sample */
     double pack_ns, pack_bytes; /* prepare, reported apart */
 

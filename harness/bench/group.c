@@ -1,6 +1,7 @@
 #include "harness/bench/group.h"
 #include "harness/bench/device_stage.h"
 #include "harness/bench/pin.h"
+#include "harness/bench/stolen.h"
 #include "harness/bench/timed.h"
 #include "harness/bench/timed_calls.h"
 #include <stdlib.h>
@@ -140,8 +141,13 @@ static ffl_status time_rows(session *s)
         cases[count] = ffl_timed_case(&s->rows[i], names[count]);
         count++;
     }
+    const ffl_ticks before = ffl_ticks_read(FFL_TICKS_FILE);
     if (status == FFL_OK)
         status = ffl_gbench_run(cases, count, s->group.interleave);
+    const double stolen = ffl_stolen_share(before, ffl_ticks_read(FFL_TICKS_FILE));
+    for (size_t i = 0; i < s->group.row_count; i++)
+        if (s->rows[i].live)
+            s->rows[i].record.stolen = stolen;
     free(cases);
     free(names);
     if (status == FFL_OK && ffl_interrupted())
