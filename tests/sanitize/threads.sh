@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 build=${1:-build-tsan}
 [ -e "$build/build.ninja" ] ||
     CC=clang CXX=clang++ meson setup "$build" -Dcuda=disabled -Dtests=disabled -Dgbench=disabled -Dopenblas=disabled \
-        -Dblis=disabled -Donednn=disabled -Doptimization=1 -Ddebug=true -Db_sanitize=thread -Db_lundef=false >/dev/null
+        -Dblis=disabled -Donednn=disabled -Doptimization=1 -Ddebug=false -Dc_args=-g1 -Db_sanitize=thread -Db_lundef=false >/dev/null
 ninja -C "$build" --quiet harness/fflab
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

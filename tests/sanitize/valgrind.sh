@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 build=${1:-build-valgrind}
 [ -e "$build/build.ninja" ] ||
     meson setup "$build" -Disa=avx2 -Dcuda=disabled -Dgbench=disabled -Dopenblas=disabled -Dblis=disabled \
-        -Donednn=disabled --buildtype=debugoptimized >/dev/null
+        -Donednn=disabled --buildtype=debugoptimized -Ddebug=false -Dc_args=-g1 >/dev/null
 ninja -C "$build" --quiet harness/fflab tests/fuzz/fuzz_replay
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
