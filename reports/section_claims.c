@@ -60,8 +60,7 @@ static const claim claims[] = {
     {"batched FFF over batched dense, PyTorch", "40x", "host", "blas2", SAME_LEVEL,
      "Batched dense multiplies each token with the weights apart, 19 to 25 times slower than `nn.Linear`; "
      "level 2 is "
-     "that form here. Against `nn.Linear` it was 9x at B=1 and 1.2x at B=16384 (in PyTorch, not measured by "
-     "this lab)"},
+     "that form here. Against `nn.Linear` little of it is left: `fflab study peers` measures that"},
     {"naive over naive, CUDA", "118x", "cuda", "naive", SAME_LEVEL, "One thread per row on both sides"},
     {"best FFF over the fastest native dense, CUDA", "3.15x", "cuda", NULL, FASTEST,
      "A fused dense layer uses the GPU well"},
