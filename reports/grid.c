@@ -89,6 +89,14 @@ typedef struct grid {
     size_t count;
 } grid;
 
+/* Batches ascend, even where the first row has not timed the small ones. */
+static void add_column(const ffl_row **columns, size_t count, const ffl_row *race, int across)
+{
+    for (; across == BATCH && count > 0 && columns[count - 1]->record.batch > race->record.batch; count--)
+        columns[count] = columns[count - 1];
+    columns[count] = race;
+}
+
 static void print_grid(const grid *g, const ffl_row *of, int title, int down, int across,
                        ffl_grid_style style, FILE *file)
 {
@@ -98,7 +106,7 @@ static void print_grid(const grid *g, const ffl_row *of, int title, int down, in
     for (size_t i = 0; i < g->count; i++)
         if (same(g->races[i], of, PLACE | title) && width < COLUMNS_MAX &&
             first_like(columns, width, g->races[i], across) == width)
-            columns[width++] = g->races[i];
+            add_column(columns, width++, g->races[i], across);
     print_title(g->rows, of, title, style, file);
     fputs(style == FFL_GRID_MARKDOWN ? "| |" : "          ", file);
     for (size_t c = 0; c < width; c++) {
