@@ -1,5 +1,6 @@
 /* Which rows stand side by side (peers.h). */
 #include "reports/peers.h"
+#include "kernels/layer.h"
 #include "reports/format.h"
 #include <math.h>
 #include <stdlib.h>
@@ -208,4 +209,54 @@ int64_t ffl_peers_dense(const ffl_rows *rows, const ffl_row *row)
             nearest = c->record.neurons;
     }
     return nearest;
+}
+
+static size_t batches_of(const ffl_peer_table *t, const ffl_peer_line *line, double *last_ns)
+{
+    size_t count = 0;
+    for (size_t b = 0; b < t->batch_count; b++)
+        if (line->best[b]) {
+            *last_ns = ffl_row_token_ns(line->best[b]);
+            count++;
+        }
+    return count;
+}
+
+static bool comes_before(const ffl_peer_table *t, size_t i, size_t j)
+{
+    double ns_i = 0, ns_j = 0;
+    const size_t count_i = batches_of(t, &t->lines[i], &ns_i), count_j = batches_of(t, &t->lines[j], &ns_j);
+    return count_i != count_j ? count_i > count_j : ns_i < ns_j;
+}
+
+static size_t next_of_kind(const ffl_peer_table *t, const bool *taken, size_t kind)
+{
+    size_t best = t->line_count;
+    for (size_t i = 0; i < t->line_count; i++)
+        if (!taken[i] && (size_t)order_of(t->lines[i].row) == kind &&
+            (best == t->line_count || comes_before(t, i, best)))
+            best = i;
+    return best;
+}
+
+size_t ffl_peers_choose(const ffl_peer_table *t, size_t most, size_t *out)
+{
+    bool taken[FFL_PEER_LINES] = {false};
+    size_t count = 0, before;
+    bool first = true;
+    do {
+        before = count;
+        for (size_t kind = !first; kind < 2 * FFL_OPERATION_COUNT && count < most; kind++) {
+            const size_t line = next_of_kind(t, taken, kind);
+            if (line < t->line_count) {
+                taken[line] = true;
+                count++;
+            }
+        }
+        first = false;
+    } while (count > before && count < most);
+    for (size_t i = 0, at = 0; i < t->line_count; i++)
+        if (taken[i])
+            out[at++] = i;
+    return count;
 }

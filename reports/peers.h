@@ -44,6 +44,13 @@ bool ffl_peer_is_program(const ffl_row *row);
 const ffl_row *ffl_peers_fastest(const ffl_peer_table *table, const char *operation, bool programs,
                                  size_t batch);
 
+/*
+ * The lines that a chart of at most `most` shows, ascending; returns how many. Each function in turn gives
+ * one, ours and programs'; of a function those that were timed at most batches, the fastest at the largest of
+ * them, come first. Dense layers of ours, which differ by a few neurons only, give one.
+ */
+size_t ffl_peers_choose(const ffl_peer_table *table, size_t most, size_t *out);
+
 /* "FF 4095", "leaf FFF 9x8", "FF 4095, ff_torch_linear". */
 void ffl_peer_line_name(const ffl_peer_line *line, char *out, size_t size);
 

@@ -136,6 +136,28 @@ static void print_claims(const ffl_peer_table *t, FILE *file)
 
 /* ---- Chart ---- */
 
+static ffl_status add_line(const ffl_peer_table *t, const ffl_peer_line *line, ffl_chart *chart)
+{
+    char name[160], time[FFL_CELL];
+    ffl_peer_line_name(line, name, sizeof name);
+    ffl_series *series = ffl_chart_series(chart, name, true);
+    for (size_t b = 0; series && b < t->batch_count; b++) {
+        const ffl_row *row = line->best[b];
+        ffl_point p = {.x = (double)t->batch[b]};
+        if (!row)
+            continue;
+        ffl_row_token_interval(row, &p.low, &p.high);
+        p.y = ffl_row_token_ns(row) / 1e3;
+        p.low /= 1e3;
+        p.high /= 1e3;
+        ffl_format_ns(ffl_row_token_ns(row), time);
+        snprintf(p.label, sizeof p.label, "%.90s, batch %lld: %s, %.40s per token", name,
+                 (long long)t->batch[b], row->record.variant, time);
+        FFL_TRY(ffl_chart_add(chart, series, &p));
+    }
+    return FFL_OK;
+}
+
 static ffl_status draw(const ffl_report *r, const ffl_peer_table *t, FILE *file)
 {
     ffl_chart chart = {.log_x = true, .log_y = true, .x_label = "batch", .y_label = "µs per token"};
@@ -148,27 +170,10 @@ static ffl_status draw(const ffl_report *r, const ffl_peer_table *t, FILE *file)
         snprintf(name, sizeof name, "%lld", (long long)t->batch[b]);
         ffl_chart_tick(&chart, (double)t->batch[b], name);
     }
-    /* Ours first: a chart takes eight lines. */
-    for (int programs = 0; programs < 2; programs++)
-        for (size_t i = 0; i < t->line_count; i++)
-            for (size_t b = 0; b < t->batch_count && status == FFL_OK; b++) {
-                const ffl_row *row = t->lines[i].best[b];
-                char name[160], time[FFL_CELL];
-                ffl_point p = {.x = (double)t->batch[b]};
-                if (!row || ffl_peer_is_program(row) != programs)
-                    continue;
-                ffl_peer_line_name(&t->lines[i], name, sizeof name);
-                ffl_series *series = ffl_chart_series(&chart, name, true);
-                ffl_row_token_interval(row, &p.low, &p.high);
-                p.y = ffl_row_token_ns(row) / 1e3;
-                p.low /= 1e3;
-                p.high /= 1e3;
-                ffl_format_ns(ffl_row_token_ns(row), time);
-                snprintf(p.label, sizeof p.label, "%.90s, batch %lld: %s, %.40s per token", name,
-                         (long long)t->batch[b], row->record.variant, time);
-                if (series)
-                    status = ffl_chart_add(&chart, series, &p);
-            }
+    size_t shown[FFL_SERIES_MAX];
+    const size_t count = ffl_peers_choose(t, FFL_SERIES_MAX, shown);
+    for (size_t i = 0; i < count && status == FFL_OK; i++)
+        status = add_line(t, &t->lines[shown[i]], &chart);
     if (status == FFL_OK)
         status = ffl_figure_add(r->figures, file, &chart);
     ffl_chart_free(&chart);

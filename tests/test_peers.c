@@ -1,5 +1,7 @@
 /* The section of peers from a synthetic journal: what stands in which line, and against what. */
 #define _GNU_SOURCE
+#include "reports/chart.h"
+#include "reports/peers.h"
 #include "reports/sections_with_charts.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -127,6 +129,54 @@ Test(peers, every_function_has_a_line_and_every_program)
     expect(text, "| FFF 1x11 | 16 | `fff_ours` | 5.00 µs [4.50, 5.50] | – | PASSED |");
     /* Of ours, not of programs: 90 / 2, and 20 / 4. */
     expect(text, "is 45.0x over FF (batch 128) and 5.00x over the fastest mixture (batch 16).");
+}
+
+/* The names of the lines that a chart of so many shows, with commas. */
+static const char *chosen(size_t most)
+{
+    static char names[1024];
+    const char *paths[] = {path};
+    size_t at[FFL_SERIES_MAX];
+    ffl_rows_free(&rows);
+    cr_assert_eq(ffl_rows_read(paths, 1, &rows), FFL_OK, "%s", ffl_error());
+    ffl_peer_table *t = calloc(1, sizeof *t);
+    ffl_peers_collect(&rows, &rows.value[0], t);
+    const size_t count = ffl_peers_choose(t, most, at);
+    names[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        char name[160];
+        ffl_peer_line_name(&t->lines[at[i]], name, sizeof name);
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? "; " : "", name);
+    }
+    free(t);
+    return names;
+}
+
+Test(peers, a_chart_shows_each_function_before_a_second_line_of_any)
+{
+    row deep = with(tree, "fff_deep", 128, 128, 3), wide = with(dense, "ff_wide", 128, 128, 80);
+    deep.trees = 2;
+    deep.depth = 10;
+    deep.neurons = 4094;
+    deep.shape = "2x10";
+    wide.neurons = 4094;
+    const row rows_of[] = {mixture,
+                           leaf,
+                           dense,
+                           wide,
+                           program,
+                           leaf_program,
+                           tree,
+                           deep,
+                           with(deep, "fff_deep", 16, 16, 6),
+                           with(leaf, "fff_leaf_ours", 128, 128, 2)};
+    for (size_t i = 0; i < sizeof rows_of / sizeof *rows_of; i++)
+        put(&rows_of[i], "hot");
+    /* 2x10 has two batches, 1x11 one. A second dense layer never comes. */
+    cr_assert_str_eq(chosen(5),
+                     "FF 4094; FF 4095, ff_linear; FFF 2x10; leaf FFF 9x8; leaf FFF 9x8, fff_leaf_gather");
+    cr_assert_str_eq(chosen(8), "FF 4094; FF 4095, ff_linear; FFF 1x11; FFF 2x10; leaf FFF 9x8; "
+                                "leaf FFF 9x8, fff_leaf_gather; MoE 512x8:2");
 }
 
 Test(peers, other_sizes_failures_and_settings_stay_out)
