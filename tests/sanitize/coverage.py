@@ -1,52 +1,58 @@
 #!/usr/bin/env python3
-"""Lines of kernels/ and harness/ that ran, by folder, out of what a build with -Db_coverage=true left behind.
+"""Lines of kernels/ and harness/ that ran, by folder, as clang's counters in a build say.
 
     tests/sanitize/coverage.py BUILD [--least PERCENT] [--files]
 
-Run the suites (and anything else) in that build first. Counts of a line are added up over all that compiled it, since
-headers live in many. Exit code 1 when kernels/ or harness/ as a whole is below the percentage; --files also lists the
-files below it, and which of their lines never ran. Counted apart is what other steps run: device code (the emulated
-device) and planted bugs (fflab selftest).
+BUILD was made with -fprofile-instr-generate -fcoverage-mapping; what ran there had LLVM_PROFILE_FILE=BUILD/profiles/%2m.profraw
+in its environment. Counts of a line are added up over all programs, since headers live in many. Exit code 1 when kernels/ or
+harness/ as a whole is below the percentage; --files also lists the files below it, and which of their lines never ran.
+Counted apart is what other steps run: device code (the emulated device) and planted bugs (fflab selftest).
 """
 import argparse
 import collections
-import concurrent.futures
-import json
 import os
 import pathlib
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-APART = {'device code': ('harness/device/', 'harness/bench/device_', 'kernels/device_none.c'),
+APART = {'device code': ('harness/device/', 'harness/bench/device_', 'harness/encoder/device_',
+                         'harness/encoder/encoder_device_none.c', 'kernels/device_none.c'),
          'planted bugs': ('harness/selftest/mutant',)}
 
 
-def read(objects):
-    """Counts by (file, line). gcov takes an object's notes for one that never ran."""
-    counts = collections.Counter()
-    out = subprocess.run(['gcov', '--json-format', '--stdout', *objects], capture_output=True, check=True).stdout
-    for line in out.splitlines():
-        report = json.loads(line)
-        folder = report['current_working_directory']
-        for file in report['files']:
-            path = os.path.normpath(os.path.join(folder, file['file']))
-            for at in file['lines']:
-                counts[path, at['line_number']] += at['count']
-    return counts
+def tool(name):
+    """The one that belongs to clang: formats change between versions."""
+    return subprocess.run(['clang', f'-print-prog-name={name}'], capture_output=True, check=True, text=True).stdout.strip()
+
+
+def programs(build):
+    for path in sorted(build.rglob('*')):
+        if path.is_file() and not path.is_symlink() and os.access(path, os.X_OK):
+            with path.open('rb') as file:
+                if file.read(4) == b'\x7fELF':
+                    yield path
 
 
 def collect(build):
-    objects = []
-    for notes in sorted(build.rglob('*.gcno')):
-        data = notes.with_suffix('.gcda')
-        objects.append(str(data if data.exists() else notes))
-    parts = [objects[i:i + 20] for i in range(0, len(objects), 20)]
+    """Counts by (file, line)."""
+    profiles = sorted((build / 'profiles').glob('*.profraw'))
+    if not profiles:
+        sys.exit(f'{build}/profiles: no counts there; see tests/sanitize/coverage.py --help')
+    merged = build / 'profiles' / 'all.profdata'
+    subprocess.run([tool('llvm-profdata'), 'merge', '-o', merged, *profiles], check=True)
+    first, *others = programs(build)
+    objects = [word for program in others for word in ('-object', program)]
+    lines = subprocess.run([tool('llvm-cov'), 'export', '-format=lcov', '-instr-profile', merged, first, *objects],
+                           stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()
     counts = collections.Counter()
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for part in pool.map(read, parts):
-            for place, count in part.items():
-                counts[place] += count
+    for line in lines:
+        kind, _, rest = line.partition(':')
+        if kind == 'SF':
+            file = os.path.normpath(os.path.join(build, rest))
+        elif kind == 'DA':
+            number, count = rest.split(',')[:2]
+            counts[file, int(number)] += int(count)
     return counts
 
 
@@ -68,12 +74,12 @@ def main():
     parser.add_argument('--files', action='store_true')
     options = parser.parse_args()
     files = collections.defaultdict(dict)
-    for (path, line), count in collect(options.build).items():
+    for (path, line), count in collect(options.build.resolve()).items():
         name = os.path.relpath(path, ROOT)
         if name.startswith(('kernels/', 'harness/')):
             files[name][line] = count
     if not files:
-        sys.exit(f'{options.build}: nothing there; build with -Db_coverage=true and run the suites')
+        sys.exit(f'{options.build}: counts no line of kernels/ or harness/; was it built in this checkout?')
     folders = collections.defaultdict(lambda: [0, 0])
     for name, lines in files.items():
         ran = sum(count > 0 for count in lines.values())
