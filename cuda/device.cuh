@@ -1,9 +1,11 @@
-/* What .cu files share: CUDA's errors as ffl_status, with file, line and CUDA's own words. */
+/* What the host's side of .cu files shares: CUDA's errors as ffl_status, with file, line and CUDA's own
+ * words. */
 #ifndef FFL_CUDA_DEVICE_CUH
 #define FFL_CUDA_DEVICE_CUH
 
 #include "kernels/device.h"
 #include <cuda_runtime.h>
+#include <stdint.h>
 
 /* ffl_fail(FFL_DEVICE, …) for an error; it is also cleared, so that the next call does not report it again.
  */
@@ -20,6 +22,13 @@ ffl_status ffl_cuda_fail(cudaError_t error, const char *call, const char *file, 
 static inline cudaStream_t ffl_cuda_stream(const void *stream)
 {
     return (cudaStream_t)stream;
+}
+
+/* Whether rows, ld elements apart, can be read and written 16 bytes at a time. */
+template <typename T>
+static inline bool ffl_rows_aligned(const T *rows, size_t ld)
+{
+    return (uintptr_t)rows % 16 == 0 && ld * sizeof(T) % 16 == 0;
 }
 
 #endif

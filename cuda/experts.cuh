@@ -1,16 +1,11 @@
 /*
  * What leaf FFF and mixtures of experts share on the GPU: once the tokens have chosen, everything.
  *
- * A pair is a token and one of the experts that it chose; pair token·chosen + c, c by descending gate. A
- * variant's first kernels write down each pair's expert (ffl_expert_take) and, for mixtures, its share, and
- * the last of them calls ffl_dependents_launch. Then ffl_experts_run goes on.
+ * A variant's first kernels write down each pair's expert (expert_pairs.cuh) and, for mixtures, its share,
+ * and the last of them calls ffl_dependents_launch. Then ffl_experts_run goes on.
  *
- * Places: every expert that was chosen gets a row of places for its pairs, cut into tiles; in whatever order
- * the experts come, and in time by the pairs, not by the experts (depth 20 has a million leaves). Few pairs
- * need none of this: each is a tile of its own.
- *
- * Products: blocks take one tile after the other. Narrow experts have both products in one kernel, hidden
- * values in shared memory; wide ones two grouped products, hidden values in scratch.
+ * Products: blocks take one tile after the other. Narrow experts have both products in one kernel
+ * (narrow_experts.cuh); wide ones two grouped products (grouped_product.cuh), hidden values in scratch.
  *
  * Sums: the outputs of a token's experts are added in the order of its pairs. One expert alone has a share of
  * exactly 1 and writes y itself.
@@ -21,42 +16,7 @@
 #ifndef FFL_CUDA_EXPERTS_CUH
 #define FFL_CUDA_EXPERTS_CUH
 
-#include "cuda/launch.cuh"
-#include "kernels/variant.h"
-
-/* Up to here hidden values of 32 tokens fit beside the ring of the first product. */
-static constexpr unsigned FFL_EXPERT_NARROW = 32;
-
-/* Pairs of a tile, unless there are enough for larger ones. */
-static constexpr unsigned FFL_EXPERT_TILE = 32;
-
-/* Of one run, by value to kernels. */
-struct ffl_expert_pairs {
-    unsigned *expert, *rank, *order; /* [pairs]; rank: among its expert's; order: pairs by place */
-    float *share;                    /* [pairs]; NULL: 1 each */
-    uint4 *tile;                     /* expert, first place, pairs of it */
-    unsigned *count, *start;         /* [experts]: pairs, 0 between runs; first place */
-    unsigned long long *total;       /* tiles << 32 | places given away */
-    unsigned pairs, experts, chosen;
-    unsigned tile_rows;
-    bool loose; /* a tile of its own for each pair: place = pair; of all these only expert and share are used
-                 */
-};
-
-/* Pair `pair` goes to `expert`; each pair once. */
-__device__ static inline void ffl_expert_take(const ffl_expert_pairs &p, size_t pair, unsigned expert)
-{
-    p.expert[pair] = expert;
-    if (!p.loose)
-        p.rank[pair] = atomicAdd(&p.count[expert], 1u);
-}
-
-/* By one thread of the grid, before any pair is placed. */
-__device__ static inline void ffl_expert_begin(const ffl_expert_pairs &p)
-{
-    if (!p.loose)
-        *p.total = 0;
-}
+#include "cuda/expert_pairs.cuh"
 
 typedef struct ffl_experts ffl_experts;
 

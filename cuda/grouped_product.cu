@@ -106,7 +106,8 @@ __global__ static void __launch_bounds__(FFL_REGISTER_THREADS, 2)
 bool ffl_grouped_fits_large(const ffl_grouped_product *p)
 {
     const unsigned quads = p->transposed ? p->depth : p->columns;
-    return ffl_rows_wide(p->a, p->lda) && ffl_rows_wide(p->b, p->ldb) && p->depth % 4 == 0 && quads % 4 == 0;
+    return ffl_rows_aligned(p->a, p->lda) && ffl_rows_aligned(p->b, p->ldb) && p->depth % 4 == 0 &&
+           quads % 4 == 0;
 }
 
 /* A large tile does its work twice as fast, where it is full and most multiprocessors have one. */
@@ -139,7 +140,7 @@ static void launch_small(const ffl_grouped_product &p, const ffl_expert_pairs &p
 {
     FFL_LAUNCH_BEHIND_IF(behind, (small_tiles<TRANSPOSED, COLUMNS>), blocks_of(p, pairs, 8 * COLUMNS),
                          FFL_SMALL_THREADS, ffl_small_shared<COLUMNS>, stream, p, pairs,
-                         ffl_rows_wide(p.a, p.lda), ffl_rows_wide(p.b, p.ldb));
+                         ffl_rows_aligned(p.a, p.lda), ffl_rows_aligned(p.b, p.ldb));
 }
 
 /* Where 32 columns a block leave multiprocessors idle, 8 are done in half the time. */

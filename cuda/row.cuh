@@ -164,13 +164,6 @@ __device__ static inline void ffl_row_load(const T *row, size_t stride, bool kee
     }
 }
 
-/* Whether rows of x or y can be read and written 16 bytes at a time. */
-template <typename T>
-static inline bool ffl_rows_aligned(const T *rows, size_t ld)
-{
-    return (uintptr_t)rows % 16 == 0 && ld * sizeof(T) % 16 == 0;
-}
-
 /* x as floats, zeros past its end. */
 template <typename T, unsigned CHUNKS>
 __device__ static inline void ffl_input_load(const T *x, unsigned width, bool aligned,
