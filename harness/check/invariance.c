@@ -1,31 +1,27 @@
 #include "harness/check/invariance.h"
+#include "harness/check/findings.h"
 #include "harness/check/guard.h"
-#include "harness/check/suite.h"
 #include "harness/registry.h"
 #include "kernels/memory.h"
 #include <math.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { CONTRACTS_MAX = 16, BESIDE_ROUNDS = 3 };
+enum { BESIDE_ROUNDS = 3 };
 
 struct ffl_invariance {
     ffl_check_case check_case;
     ffl_pool pool;
     ffl_guarded_layer layer, negated; /* the pool's; the same with -w_out and -b_out, which gives -y */
-    struct {
-        ffl_contract contract;
-        ffl_judge *judge;
-    } judges[CONTRACTS_MAX];
-    size_t judge_count;
+    ffl_judges judges;
 };
 
 /* One variant at work. */
 typedef struct subject {
     ffl_invariance *all;
     const ffl_variant *variant;
+    ffl_findings findings;
     ffl_instance instance; /* on one thread */
     ffl_lane lane, beside;
     float *base; /* what the first suite wrote */
@@ -75,119 +71,14 @@ void ffl_invariance_free(ffl_invariance *v)
 {
     if (!v)
         return;
-    for (size_t i = 0; i < v->judge_count; i++)
-        ffl_judge_free(v->judges[i].judge);
+    ffl_judges_free(&v->judges);
     ffl_pool_free(&v->pool);
     ffl_guarded_layer_free(&v->layer);
     ffl_guarded_layer_free(&v->negated);
     ffl_free(v);
 }
 
-static ffl_status judge_for(ffl_invariance *v, const ffl_contract *contract, ffl_judge **out)
-{
-    const ffl_layer *l = &v->pool.fixture.weights.layer;
-    for (size_t i = 0; i < v->judge_count; i++)
-        if (memcmp(&v->judges[i].contract, contract, sizeof *contract) == 0) {
-            *out = v->judges[i].judge;
-            return FFL_OK;
-        }
-    if (v->judge_count == CONTRACTS_MAX) /* dropping one costs time only */
-        ffl_judge_free(v->judges[--v->judge_count].judge);
-    FFL_TRY(ffl_judge_new(l, contract, FFL_DATA_GENERAL, v->pool.probe_x, l->width_in, v->pool.probes, NULL,
-                          0, out));
-    v->judges[v->judge_count].contract = *contract;
-    v->judges[v->judge_count++].judge = *out;
-    return FFL_OK;
-}
-
-/* ---- Findings ---- */
-
-/* The gravest finding is told; of several alike, the first. */
-__attribute__((format(printf, 3, 4))) static void tell(subject *s, ffl_verdict verdict, const char *format,
-                                                       ...)
-{
-    if (verdict <= s->out->verdict && s->out->reason[0])
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(s->out->reason, sizeof s->out->reason, format, arguments);
-    va_end(arguments);
-    s->out->verdict = verdict > s->out->verdict ? verdict : s->out->verdict;
-}
-
-static void set_outcome(subject *s, ffl_way way, ffl_way_outcome outcome)
-{
-    unsigned char *kept = &s->out->outcomes.way[way];
-    *kept = outcome > *kept ? (unsigned char)outcome : *kept;
-}
-
-static void run_failed(subject *s, ffl_way way, const char *why)
-{
-    set_outcome(s, way, FFL_BROKEN);
-    tell(s, FFL_FAILED, "%s: run failed: %s", ffl_way_name(way), why);
-}
-
-/* Element where two rows differ, width when nowhere. */
-static size_t first_difference(const float *a, const float *b, size_t width)
-{
-    for (size_t j = 0; j < width; j++)
-        if (memcmp(&a[j], &b[j], sizeof *a) != 0 && !(a[j] == 0 && b[j] == 0))
-            return j;
-    return width;
-}
-
-/* The probe of which `got` and `base` differ, `probes` when there is none. */
-static size_t find_probe(const subject *s, const float *got, const float *base, size_t *element)
-{
-    const size_t width = s->all->pool.fixture.weights.layer.width_out;
-    size_t probe = 0;
-    for (; probe < s->all->pool.probes; probe++) {
-        *element = first_difference(got + probe * width, base + probe * width, width);
-        if (*element < width)
-            break;
-    }
-    return probe;
-}
-
-static ffl_contract contract_of(const subject *s, ffl_way way)
-{
-    ffl_contract contract = s->variant->contract;
-    contract.flushes_denormals |= way == FFL_WAY_DENORMALS; /* then the caller asked for it */
-    return contract;
-}
-
-/* What one size of batch gave, against what it should be the same as. `how`: "7 threads", "". */
-static ffl_status compare(subject *s, ffl_way way, size_t size, const float *got, const float *base,
-                          const char *how)
-{
-    const size_t width = s->all->pool.fixture.weights.layer.width_out;
-    size_t element = 0;
-    const size_t probe = find_probe(s, got, base, &element);
-    set_outcome(s, way, FFL_BITWISE);
-    if (probe == s->all->pool.probes)
-        return FFL_OK;
-    const ffl_contract contract = contract_of(s, way);
-    ffl_judge *judge;
-    ffl_judgement judgement;
-    FFL_TRY(judge_for(s->all, &contract, &judge));
-    FFL_TRY(ffl_judge_rows(judge, got, width, NULL, &judgement));
-    char batch[48] = "alone";
-    if (size > 1)
-        snprintf(batch, sizeof batch, "in batches of %zu", size);
-    if (judgement.verdict != FFL_PASSED) {
-        set_outcome(s, way, FFL_BROKEN);
-        tell(s, judgement.verdict, "%s, %s%s%s: %s", ffl_way_name(way), batch, *how ? ", " : "", how,
-             judgement.reason);
-        return FFL_OK;
-    }
-    set_outcome(s, way, FFL_WITHIN_BOUND);
-    if (s->variant->contract.invariances & ffl_way_promise(way))
-        tell(s, FFL_FAILED,
-             "%s: the same bits are promised, but row %zu element %zu %s%s%s is %.9g, otherwise %.9g",
-             ffl_way_name(way), probe, element, batch, *how ? ", " : "", how,
-             (double)got[probe * width + element], (double)base[probe * width + element]);
-    return FFL_OK;
-}
+/* ---- The ways ---- */
 
 /* The lane's suite against the base, size by size. */
 static ffl_status compare_all(subject *s, ffl_way way, const ffl_lane *lane, const char *how)
@@ -195,7 +86,7 @@ static ffl_status compare_all(subject *s, ffl_way way, const ffl_lane *lane, con
     const ffl_pool *pool = &s->all->pool;
     for (size_t i = 0; i < pool->size_count; i++) {
         const size_t at = (size_t)(ffl_suite_rows(lane, i) - lane->got);
-        FFL_TRY(compare(s, way, pool->sizes[i], lane->got + at, s->base + at, how));
+        FFL_TRY(ffl_findings_compare(&s->findings, way, pool->sizes[i], lane->got + at, s->base + at, how));
     }
     return FFL_OK;
 }
@@ -206,15 +97,13 @@ static size_t got_count(const subject *s)
     return pool->size_count * pool->probes * pool->fixture.weights.layer.width_out;
 }
 
-/* ---- The ways ---- */
-
 /* One suite by `instance`. Rows that the setting leaves out count as the same. */
 static ffl_status vary(subject *s, ffl_way way, const ffl_instance *instance, const ffl_setting *setting,
                        const char *how)
 {
     memcpy(s->lane.got, s->base, got_count(s) * sizeof *s->base);
     if (ffl_suite_run(&s->lane, instance, setting) != FFL_OK) {
-        run_failed(s, way, ffl_error());
+        ffl_outcome_broken(s->out, way, "run failed", ffl_error());
         return FFL_OK;
     }
     return compare_all(s, way, &s->lane, how);
@@ -226,11 +115,11 @@ static ffl_status find_base(subject *s, bool *right)
     static const ffl_setting plain;
     const ffl_pool *pool = &s->all->pool;
     const size_t width = pool->fixture.weights.layer.width_out;
-    ffl_judge *judge;
+    const ffl_judge *judge;
     *right = false;
-    FFL_TRY(judge_for(s->all, &s->variant->contract, &judge));
+    FFL_TRY(ffl_findings_judge(&s->findings, &s->variant->contract, &judge));
     if (ffl_suite_run(&s->lane, &s->instance, &plain) != FFL_OK) {
-        tell(s, FFL_FAILED, "run failed: %s", ffl_error());
+        ffl_outcome_tell(s->out, FFL_FAILED, "run failed: %s", ffl_error());
         return FFL_OK;
     }
     memcpy(s->base, s->lane.got, got_count(s) * sizeof *s->base);
@@ -241,8 +130,8 @@ static ffl_status find_base(subject *s, bool *right)
         s->out->error_statistical = fmax(s->out->error_statistical, judgement.error_statistical);
         s->out->error_worst = fmax(s->out->error_worst, judgement.error_worst);
         if (judgement.verdict != FFL_PASSED)
-            tell(s, judgement.verdict, "in batches of %zu, before anything varies: %s", pool->sizes[i],
-                 judgement.reason);
+            ffl_outcome_tell(s->out, judgement.verdict, "in batches of %zu, before anything varies: %s",
+                             pool->sizes[i], judgement.reason);
     }
     *right = s->out->verdict == FFL_PASSED;
     return FFL_OK;
@@ -253,7 +142,8 @@ static ffl_status try_batches(subject *s)
     const ffl_pool *pool = &s->all->pool;
     const size_t rows = pool->probes * pool->fixture.weights.layer.width_out;
     for (size_t i = 1; i < pool->size_count; i++)
-        FFL_TRY(compare(s, FFL_WAY_BATCH, pool->sizes[i], s->base + i * rows, s->base, ""));
+        FFL_TRY(ffl_findings_compare(&s->findings, FFL_WAY_BATCH, pool->sizes[i], s->base + i * rows, s->base,
+                                     ""));
     return FFL_OK;
 }
 
@@ -294,8 +184,7 @@ static ffl_status prepare(subject *s, ffl_way way, const ffl_layer *layer, int t
     *out = status == FFL_OK ? *out : (ffl_instance){0};
     if (status == FFL_OK || status == FFL_NO_MEMORY)
         return status;
-    set_outcome(s, way, FFL_BROKEN);
-    tell(s, FFL_FAILED, "%s: prepare failed: %s", ffl_way_name(way), ffl_error());
+    ffl_outcome_broken(s->out, way, "prepare failed", ffl_error());
     return FFL_OK;
 }
 
@@ -410,7 +299,8 @@ static ffl_status try_instances(subject *s)
     player second = {.lane = &s->beside, .instance = &other};
     ffl_status status = play_both(&first, &second);
     if (status == FFL_OK && (first.status != FFL_OK || second.status != FFL_OK)) {
-        run_failed(s, FFL_WAY_INSTANCES, first.status != FFL_OK ? first.error : second.error);
+        ffl_outcome_broken(s->out, FFL_WAY_INSTANCES, "run failed",
+                           first.status != FFL_OK ? first.error : second.error);
     } else if (status == FFL_OK) {
         for (size_t i = 0; i < got_count(s); i++)
             s->beside.got[i] = -s->beside.got[i];
@@ -445,19 +335,23 @@ ffl_status ffl_invariance_run(ffl_invariance *v, const ffl_variant *variant, ffl
     const char *why = "";
     const ffl_layer *l = &v->layer.layer;
     const int threads = variant->threaded ? v->check_case.threads : 1;
-    subject s = {.all = v, .variant = variant, .out = out};
+    subject s = {.all = v,
+                 .variant = variant,
+                 .findings = {.pool = &v->pool, .judges = &v->judges, .variant = variant, .out = out},
+                 .out = out};
     *out = (ffl_judgement){.flip_margin = NAN, .error_statistical = NAN, .error_worst = NAN};
     if (!ffl_variant_supports(variant, &v->check_case.shape, v->pool.batch, threads, &why)) {
-        tell(&s, FFL_UNSUPPORTED_HERE, "%s", why);
+        ffl_outcome_tell(out, FFL_UNSUPPORTED_HERE, "%s", why);
         return FFL_OK;
     }
     const ffl_status prepared = ffl_instance_new(variant, l, v->pool.batch, 1, &s.instance);
     if (prepared == FFL_UNSUPPORTED && variant->library == FFL_PROCESS) {
-        tell(&s, FFL_UNSUPPORTED_HERE, "%s", ffl_error());
+        ffl_outcome_tell(out, FFL_UNSUPPORTED_HERE, "%s", ffl_error());
         return FFL_OK;
     }
     if (prepared != FFL_OK) {
-        tell(&s, prepared == FFL_NO_MEMORY ? FFL_SKIPPED : FFL_FAILED, "prepare failed: %s", ffl_error());
+        ffl_outcome_tell(out, prepared == FFL_NO_MEMORY ? FFL_SKIPPED : FFL_FAILED, "prepare failed: %s",
+                         ffl_error());
         return FFL_OK;
     }
     ffl_status status = ffl_lane_new(&v->pool, &s.lane);

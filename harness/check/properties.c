@@ -1,5 +1,6 @@
 #include "harness/check/properties.h"
 #include "harness/check/bounds.h"
+#include "harness/check/findings.h"
 #include "harness/check/spelled.h"
 #include "harness/check/walk.h"
 #include "harness/device/storage.h"
@@ -85,26 +86,16 @@ void ffl_properties_free(ffl_properties *p)
 
 /* ---- Findings ---- */
 
-/* The gravest finding is told; of several alike, the first. */
 __attribute__((format(printf, 4, 5))) static void tell(subject *s, ffl_way way, ffl_verdict verdict,
                                                        const char *format, ...)
 {
     char text[sizeof s->out->reason];
-    s->out->outcomes.way[way] = FFL_BROKEN;
-    if (verdict <= s->out->verdict)
-        return;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    s->out->verdict = verdict;
-    snprintf(s->out->reason, sizeof s->out->reason, "%s: %.480s", ffl_way_name(way), text);
-}
-
-static void holds(subject *s, ffl_way way, ffl_way_outcome outcome)
-{
-    if (s->out->outcomes.way[way] < outcome)
-        s->out->outcomes.way[way] = (unsigned char)outcome;
+    ffl_outcome_set(s->out, way, FFL_BROKEN);
+    ffl_outcome_tell(s->out, verdict, "%s: %.480s", ffl_way_name(way), text);
 }
 
 static const ffl_layer *layer_of(const subject *s, ffl_relative relative)
@@ -311,7 +302,7 @@ static void compare(subject *s, ffl_way way, ffl_relative one, ffl_relative othe
             if (at->open)
                 break;
         }
-    holds(s, way, FFL_WITHIN_BOUND);
+    ffl_outcome_set(s->out, way, FFL_WITHIN_BOUND);
 }
 
 static void check_row(subject *s, size_t token)
@@ -324,7 +315,7 @@ static void check_row(subject *s, size_t token)
         return; /* told */
     s->out->rows++;
     if (!dense)
-        holds(s, FFL_WAY_PATH, FFL_WITHIN_BOUND);
+        ffl_outcome_set(s->out, FFL_WAY_PATH, FFL_WITHIN_BOUND);
     make_bounds(s, &input);
     if (s->y[FFL_MIRRORED])
         compare(s, FFL_WAY_MIRROR, FFL_SPELLED, FFL_MIRRORED, token, 1, p->levels);
@@ -345,7 +336,7 @@ static void check_scaled(subject *s, ffl_way way, ffl_relative relative, int bit
                  i % width, (double)got, (double)due);
     }
     if (s->y[relative])
-        holds(s, way, FFL_BITWISE);
+        ffl_outcome_set(s->out, way, FFL_BITWISE);
 }
 
 /* ---- One variant ---- */

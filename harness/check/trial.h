@@ -1,14 +1,8 @@
 /*
  * One case, tried on any number of variants: data in guarded, read-only memory, judges shared by contract.
  *
- * Each variant is called on every row twice, by the same prepared instance, and on a few more often:
- *
- *   forwards    full batches; buffers end flush against an unmapped page; y holds plausible old values
- *   backwards   the rows in reverse, a partial batch first; buffers start flush against an unmapped page, or
- *               0 to 3 floats after it; y holds NaN
- *   again       a few rows, and at the same addresses others behind the same first row
- *
- * so that cached outputs, rows left as they were, and sizes taken from the plan instead of the call show.
+ * Each variant is called on every row twice, by the same prepared instance, and on a few more often
+ * (passes.h).
  */
 #ifndef FFL_HARNESS_TRIAL_H
 #define FFL_HARNESS_TRIAL_H
