@@ -42,14 +42,7 @@ void ffl_group_row_name(const ffl_group *group, const ffl_group_row *row, char *
 
 static void fill_case(const ffl_group *g, const ffl_layer *shape, ffl_record *out)
 {
-    const bool tree = shape->operation == FFL_FFF;
-    ffl_shape_of_record(shape, out->shape, sizeof out->shape);
-    out->trees = tree ? (int64_t)shape->trees : 0;
-    out->depth = tree ? (int64_t)depth_of(shape) : 0;
-    out->neurons = (int64_t)shape->neurons;
-    out->width_in = (int64_t)shape->width_in;
-    out->width_out = (int64_t)shape->width_out;
-    snprintf(out->activation, sizeof out->activation, "%s", ffl_activation_names[shape->activation]);
+    ffl_shape_record(shape, out);
     snprintf(out->routing, sizeof out->routing, "%s", g->routing);
     snprintf(out->cache, sizeof out->cache, "%s", ffl_cache_state_names[g->cache]);
     snprintf(out->cpus, sizeof out->cpus, "%s", g->cpus);

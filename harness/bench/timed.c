@@ -8,10 +8,8 @@
 #include "harness/device/storage.h"
 #include "harness/environment.h"
 #include "harness/registry.h"
-#include "kernels/blas.h"
-#include "kernels/cublas.h"
+#include "harness/variant_record.h"
 #include "kernels/memory.h"
-#include "kernels/onednn.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,33 +20,6 @@ enum { TRY_TOKENS = 8, PROBE_TOKENS = 16, COMPARE_TOKENS = 1024 };
 /* Seconds. Longest call that is timed at full size without --full; longest call of a reduced batch, which is
  * not ranked anyway. */
 static const double call_limit = 2.0, reduced_limit = 0.5;
-
-static void fill_library(ffl_record *record, const ffl_variant *variant)
-{
-    const ffl_onednn *onednn = variant->library == FFL_ONEDNN ? ffl_onednn_open() : NULL;
-    if (onednn) {
-        snprintf(record->library_version, sizeof record->library_version, "%s", onednn->version);
-        snprintf(record->kernel_family, sizeof record->kernel_family, "%s", onednn->family);
-        return;
-    }
-    if (variant->library == FFL_CUBLAS) {
-        const ffl_cublas *cublas = ffl_cublas_open();
-        snprintf(record->library_version, sizeof record->library_version, "%s",
-                 cublas ? cublas->version : "");
-        return;
-    }
-    const ffl_blas *blas = variant->library >= FFL_OPENBLAS && variant->library <= FFL_CBLAS
-                               ? ffl_blas_open(variant->library)
-                               : NULL;
-    if (!blas)
-        return;
-    snprintf(record->library_version, sizeof record->library_version, "%s", blas->version);
-    snprintf(record->kernel_family, sizeof record->kernel_family, "%s", blas->family);
-    const char *why;
-    record->handicapped = ffl_blas_handicapped(blas, &why);
-    if (record->handicapped)
-        snprintf(record->reason, sizeof record->reason, "%s", why);
-}
 
 static void fill_routing(ffl_record *record, const ffl_routing_report *r)
 {
@@ -98,7 +69,7 @@ ffl_status ffl_timed_open(ffl_timed *row, const ffl_group *group, const ffl_grou
     if (!ffl_variant_supports(v, &what->shape, group->batch, group->threads, &why)) {
         ffl_timed_rule_out(row, FFL_UNSUPPORTED_HERE, why);
     } else {
-        fill_library(&row->record, v);
+        ffl_library_record(v, &row->record);
         const ffl_status status = open_instance(row);
         if (status == FFL_NO_MEMORY)
             ffl_timed_rule_out(row, FFL_SKIPPED, ffl_error());

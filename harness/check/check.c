@@ -1,4 +1,5 @@
 /* `fflab check`: which variants are right, on which data, and how near their bounds they come. */
+#include "harness/check/check_record.h"
 #include "harness/check/external.h"
 #include "harness/check/session.h"
 #include "harness/check/shrink.h"

@@ -1,4 +1,5 @@
 #include "harness/check/session.h"
+#include "harness/check/check_record.h"
 #include "harness/check/job.h"
 #include <math.h>
 #include <stdio.h>

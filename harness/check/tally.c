@@ -1,15 +1,9 @@
 #include "harness/check/tally.h"
 #include "harness/check/cases.h"
+#include "harness/check/check_record.h"
 #include "harness/check/shrink.h"
 #include "harness/check/ways_table.h"
-#include "harness/environment.h"
-#include "harness/registry.h"
 #include "harness/selftest/score.h"
-#include "harness/variant_record.h"
-#include "harness/workload/shapes.h"
-#include "kernels/blas.h"
-#include "kernels/cublas.h"
-#include "kernels/onednn.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,130 +79,6 @@ static row *row_of(ffl_tally *t, const ffl_variant *variant)
     return NULL;
 }
 
-/* ---- Records ---- */
-
-void ffl_append_word(char *out, size_t size, const char *word)
-{
-    const bool plain =
-        word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=:,./ ")] == 0;
-    const size_t used = strlen(out);
-    snprintf(out + used, size - used, plain ? " %s" : " '%s'", word);
-}
-
-void ffl_option_words_of_origin(const ffl_options *options, char *out, size_t size)
-{
-    for (ffl_option o = FFL_OPT_PLUGIN; o <= FFL_OPT_PROCESS; o++)
-        for (size_t i = 0; i < options->list_count[o]; i++) {
-            ffl_append_word(out, size, ffl_option_name(o));
-            ffl_append_word(out, size, options->list[o][i]);
-        }
-    if (ffl_option_given(options, FFL_OPT_BLAS_LIBRARY)) {
-        ffl_append_word(out, size, "--blas-library");
-        ffl_append_word(out, size, options->value[FFL_OPT_BLAS_LIBRARY]);
-    }
-    if (ffl_option_given(options, FFL_OPT_KEEP_BLAS_ENVIRONMENT))
-        ffl_append_word(out, size, "--keep-blas-environment");
-}
-
-/* "./fflab check -v NAME", the words of the case, and what the variants came from. */
-static void command_for(const ffl_options *options, const ffl_variant *variant, const ffl_check_case *item,
-                        char *out, size_t size)
-{
-    snprintf(out, size, "./fflab check -v");
-    ffl_append_word(out, size, variant->name);
-    for (ffl_option o = FFL_OPT_INVARIANCE; !item && o <= FFL_OPT_PROPERTIES; o++)
-        if (ffl_option_given(options, o))
-            ffl_append_word(out, size, ffl_option_name(o));
-    if (item) {
-        char words[384];
-        ffl_case_words(item, variant->threaded ? item->threads : 1, words, sizeof words);
-        ffl_append_word(out, size, words);
-    }
-    /* Last, where a journal's line tells them apart from what follows from the case. */
-    ffl_option_words_of_origin(options, out, size);
-}
-
-void ffl_check_key(const ffl_variant *variant, const ffl_check_case *item, char *out, size_t size)
-{
-    char words[384] = "";
-    if (item)
-        ffl_case_words(item, variant->threaded ? item->threads : 1, words, sizeof words);
-    snprintf(out, size, "check %s %s", variant->name, words);
-}
-
-#define SET(field, ...) snprintf(record->field, sizeof record->field, __VA_ARGS__)
-
-static const ffl_blas *blas_of(const ffl_variant *v)
-{
-    return v->library >= FFL_OPENBLAS && v->library <= FFL_CBLAS ? ffl_blas_open(v->library) : NULL;
-}
-
-static void describe_variant(const ffl_variant *v, ffl_record *record)
-{
-    ffl_variant_record(v, record);
-    const ffl_blas *blas = blas_of(v);
-    if (blas) {
-        SET(library_version, "%s", blas->version);
-        SET(kernel_family, "%s", blas->family);
-    }
-    const ffl_cublas *cublas = v->library == FFL_CUBLAS ? ffl_cublas_open() : NULL;
-    if (cublas)
-        SET(library_version, "%s", cublas->version);
-    const ffl_onednn *onednn = v->library == FFL_ONEDNN ? ffl_onednn_open() : NULL;
-    if (onednn) {
-        SET(library_version, "%s", onednn->version);
-        SET(kernel_family, "%s", onednn->family);
-    }
-}
-
-static void describe_case(const ffl_variant *v, const ffl_check_case *item, ffl_record *record)
-{
-    const ffl_layer *s = &item->shape;
-    const bool tree = s->operation == FFL_FFF;
-    ffl_shape_of_record(s, record->shape, sizeof record->shape);
-    record->trees = tree ? (int64_t)s->trees : 0;
-    record->depth = tree ? (int64_t)s->levels - 1 : 0;
-    record->neurons = (int64_t)s->neurons;
-    record->width_in = (int64_t)s->width_in;
-    record->width_out = (int64_t)s->width_out;
-    SET(activation, "%s", ffl_activation_names[s->activation]);
-    SET(fixture, "%s", item->fixture);
-    record->batch = record->tokens = (int64_t)item->batch;
-    record->threads = v->threaded ? item->threads : 1;
-    record->seed = item->seed;
-}
-
-static void flag_handicap(const ffl_variant *v, ffl_record *record)
-{
-    const char *why;
-    const ffl_blas *blas = blas_of(v);
-    record->handicapped = blas && ffl_blas_handicapped(blas, &why);
-    if (record->handicapped && !record->reason[0])
-        SET(reason, "%s", why);
-}
-
-static void fill_record(const ffl_tally *t, const ffl_variant *v, const ffl_check_case *item,
-                        const ffl_judgement *j, ffl_record *record)
-{
-    ffl_record_init(record);
-    SET(kind, "check");
-    ffl_check_key(v, item, record->key, sizeof record->key);
-    command_for(t->options, v, item, record->command, sizeof record->command);
-    describe_variant(v, record);
-    if (item)
-        describe_case(v, item, record);
-    SET(verdict, "%s", ffl_verdict_name(j->verdict));
-    SET(reason, "%s", j->reason);
-    record->weak = j->weak;
-    flag_handicap(v, record);
-    record->ways = ffl_ways_to_json(v, &j->outcomes);
-    record->rows = (int64_t)j->rows;
-    record->flips = (int64_t)j->flips;
-    record->flip_margin = j->flip_margin;
-    record->error_statistical = j->error_statistical;
-    record->error_worst = j->error_worst;
-}
-
 /* ---- Lines ---- */
 
 static bool is_bad(ffl_verdict verdict)
@@ -243,7 +113,7 @@ static ffl_verdict gravest(const row *r)
 static void print_row(const ffl_tally *t, const row *r)
 {
     char command[512], cases[128] = "";
-    command_for(t->options, r->variant, NULL, command, sizeof command);
+    ffl_check_command(t->options, r->variant, NULL, command, sizeof command);
     for (int verdict = 0; verdict < FFL_VERDICT_COUNT; verdict++)
         if (r->verdicts[verdict])
             snprintf(cases + strlen(cases), sizeof cases - strlen(cases), "%s%zu %s", *cases ? ", " : "",
@@ -309,7 +179,7 @@ ffl_status ffl_tally_add(ffl_tally *t, const ffl_variant *variant, const ffl_che
     if (!r)
         return ffl_fail(FFL_INTERNAL, "an unexpected result of %s", variant->name);
     ffl_record record;
-    fill_record(t, variant, item, j, &record);
+    ffl_check_record(t->options, variant, item, j, &record);
     count(r, j);
     remember_bad(r, item, j);
     r->handicapped |= record.handicapped;

@@ -45,11 +45,4 @@ void ffl_tally_finish(ffl_tally *tally, double seconds);
 int ffl_tally_exit_code(const ffl_tally *tally);
 void ffl_tally_free(ffl_tally *tally);
 
-/* Appends a word, quoted where a shell needs it; and the options that say where variants come from. */
-void ffl_append_word(char *out, size_t size, const char *word);
-void ffl_option_words_of_origin(const ffl_options *options, char *out, size_t size);
-
-/* The journal's identity of a case and variant. */
-void ffl_check_key(const ffl_variant *variant, const ffl_check_case *item, char *out, size_t size);
-
 #endif

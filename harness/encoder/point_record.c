@@ -61,18 +61,12 @@ void ffl_point_key(const ffl_point_case *point, const char *variant, char *out, 
 
 static void fill_case(const ffl_point_case *p, bool dense, ffl_record *out)
 {
-    const bool tree = p->shape.operation == FFL_FFF && !dense;
-    if (tree)
-        snprintf(out->shape, sizeof out->shape, "%zux%zu", p->shape.trees, p->shape.levels - 1);
-    else
-        snprintf(out->shape, sizeof out->shape, "dense");
-    out->trees = tree ? (int64_t)p->shape.trees : 0;
-    out->depth = tree ? (int64_t)p->shape.levels - 1 : 0;
-    out->neurons = (int64_t)(dense ? p->neurons : p->shape.neurons);
-    out->width_in = (int64_t)p->shape.width_in;
-    out->width_out = (int64_t)p->shape.width_out;
-    snprintf(out->activation, sizeof out->activation, "%s",
-             p->shape.activation == FFL_RELU ? "relu" : "gelu");
+    ffl_layer shape = p->shape;
+    if (dense) {
+        shape.operation = FFL_FF;
+        shape.neurons = p->neurons;
+    }
+    ffl_shape_record(&shape, out);
     snprintf(out->fixture, sizeof out->fixture, "%s", p->model);
     snprintf(out->cpus, sizeof out->cpus, "%s", p->cpus);
     out->batch = out->tokens = (int64_t)(p->batch * p->sequence);

@@ -6,6 +6,7 @@
 #include "harness/journal.h"
 #include "harness/published/forms.h"
 #include "harness/registry.h"
+#include "harness/variant_record.h"
 #include "harness/worker.h"
 #include "harness/workload/random.h"
 #include "harness/workload/shapes.h"
@@ -127,13 +128,9 @@ static void fill_record(const session *s, const ffl_published_form *form, ffl_re
     strcpy(r->isa, "base");
     strcpy(r->clazz, "f32");
     strcpy(r->place, "host");
-    snprintf(r->shape, sizeof r->shape, "%s", form->dense ? "dense" : shape);
-    r->trees = form->dense ? 0 : (int64_t)tree->trees;
-    r->depth = form->dense ? 0 : (int64_t)tree->levels - 1;
-    r->neurons = (int64_t)tree->neurons;
-    r->width_in = (int64_t)tree->width_in;
-    r->width_out = (int64_t)tree->width_out;
-    snprintf(r->activation, sizeof r->activation, "%s", ffl_activation_names[tree->activation]);
+    ffl_layer computed = *tree;
+    computed.operation = form->dense ? FFL_FF : FFL_FFF;
+    ffl_shape_record(&computed, r);
     strcpy(r->routing, "as-drawn");
     strcpy(r->cache, "hot");
     snprintf(r->cpus, sizeof r->cpus, "%s", s->cpus);

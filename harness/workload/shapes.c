@@ -123,18 +123,6 @@ ffl_option ffl_shape_option(ffl_operation operation)
     return options[operation];
 }
 
-void ffl_shape_of_record(const ffl_layer *shape, char *out, size_t size)
-{
-    char name[48];
-    ffl_shape_name(shape, name, sizeof name);
-    if (shape->operation == FFL_FF)
-        snprintf(out, size, "dense");
-    else if (shape->operation == FFL_FFF)
-        snprintf(out, size, "%s", name);
-    else /* the option without its dashes */
-        snprintf(out, size, "%s %s", ffl_option_name(ffl_shape_option(shape->operation)) + 2, name);
-}
-
 /* The option that asked for this shape: what the user has to change. */
 static const char *asked_by(const ffl_options *options, const ffl_layer *shape)
 {

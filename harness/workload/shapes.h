@@ -29,9 +29,6 @@ ffl_status ffl_shapes_from_options(const ffl_options *options, ffl_shape_list *o
 /* "1x11" for trees, "4095" for dense layers, "9x8" for leaf trees, "512x8:1" for mixtures: as --tree,
  * --neurons,
  * --leaf and --moe take it. */
-/* As records have it: "1x11", "dense", "leaf 9x8", "moe 512x8:1". */
-void ffl_shape_of_record(const ffl_layer *shape, char *out, size_t size);
-
 /* The option that takes that name. */
 ffl_option ffl_shape_option(ffl_operation operation);
 
